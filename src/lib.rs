@@ -1,0 +1,4 @@
+//! aiproxy: an LLM gateway in which every concern is a tower `Layer`.
+#![forbid(unsafe_code)]
+
+pub mod protocol;

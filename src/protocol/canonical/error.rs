@@ -1,0 +1,136 @@
+//! Errors in the hub: what kind, whose words. Bodies and statuses per protocol are in 5.1 and 5.2.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// The kinds of failure that protocols tell apart (5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are those of the table in 5.2")]
+pub enum FaultKind {
+    InvalidRequest,
+    Unsupported,
+    ContextLength,
+    Authentication,
+    Billing,
+    Permission,
+    NotFound,
+    Method,
+    Conflict,
+    TooLarge,
+    Unprocessable,
+    RateLimit,
+    ContentPolicy,
+    Timeout,
+    Overloaded,
+    BadUpstream,
+    Internal,
+    Cancelled,
+}
+
+impl FaultKind {
+    /// The kind that an HTTP status stands for when the body says nothing.
+    #[must_use]
+    pub fn from_status(status: u16) -> Self {
+        match status {
+            400 => FaultKind::InvalidRequest,
+            401 => FaultKind::Authentication,
+            402 => FaultKind::Billing,
+            403 => FaultKind::Permission,
+            404 => FaultKind::NotFound,
+            405 => FaultKind::Method,
+            408 | 504 => FaultKind::Timeout,
+            409 => FaultKind::Conflict,
+            413 => FaultKind::TooLarge,
+            422 => FaultKind::Unprocessable,
+            429 => FaultKind::RateLimit,
+            499 => FaultKind::Cancelled,
+            500 => FaultKind::Internal,
+            503 | 529 => FaultKind::Overloaded,
+            400..=499 => FaultKind::InvalidRequest,
+            _ => FaultKind::BadUpstream,
+        }
+    }
+
+    /// The HTTP status where the protocols agree; a dialect overrides its own exceptions.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            FaultKind::InvalidRequest
+            | FaultKind::Unsupported
+            | FaultKind::ContextLength
+            | FaultKind::ContentPolicy => 400,
+            FaultKind::Authentication => 401,
+            FaultKind::Billing => 402,
+            FaultKind::Permission => 403,
+            FaultKind::NotFound => 404,
+            FaultKind::Method => 405,
+            FaultKind::Conflict => 409,
+            FaultKind::TooLarge => 413,
+            FaultKind::Unprocessable => 422,
+            FaultKind::RateLimit => 429,
+            FaultKind::Timeout => 504,
+            FaultKind::Overloaded => 503,
+            FaultKind::BadUpstream => 502,
+            FaultKind::Internal => 500,
+            FaultKind::Cancelled => 499,
+        }
+    }
+}
+
+/// An error as a client is to see it, in no protocol's shape yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorView {
+    /// What kind.
+    pub kind: FaultKind,
+    /// In words; the upstream's own where it spoke.
+    pub message: String,
+    /// The upstream's code, if it gave one.
+    pub code: Option<String>,
+    /// The parameter at fault, in the client's own name for it.
+    pub param: Option<String>,
+    /// When to come back.
+    pub retry_after: Option<Duration>,
+    /// The id of the request, for support.
+    pub request_id: Option<String>,
+}
+
+impl ErrorView {
+    /// An error without code, parameter or hint.
+    #[must_use]
+    pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        ErrorView {
+            kind,
+            message: message.into(),
+            code: None,
+            param: None,
+            retry_after: None,
+            request_id: None,
+        }
+    }
+}
+
+/// The request cannot be said in the upstream's protocol, and dropping the part would change the
+/// answer unseen (loss class E).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The field, in the client's own name for it.
+    pub param: Cow<'static, str>,
+    /// Why, and what to do instead.
+    pub message: Cow<'static, str>,
+}
+
+impl Unsupported {
+    /// Names the field and the reason.
+    #[must_use]
+    pub fn new(param: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        Unsupported { param: param.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.param, self.message)
+    }
+}
+impl std::error::Error for Unsupported {}

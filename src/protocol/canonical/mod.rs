@@ -1,0 +1,33 @@
+//! The hub: what at least two protocols share, shaped like ordered typed parts.
+//!
+//! Every value borrows from the document it was read from and keeps its wire text: strings stay
+//! escaped ([`Str`](super::json::Str)), numbers and schemas keep every digit. A dialect decodes its
+//! own JSON into these types and encodes them into its own JSON; it knows no other dialect.
+//!
+//! The order of fields and the vocabulary are those of the specification: request, parts, tools,
+//! answer, stream events, usage, finish reasons, errors, losses.
+
+pub mod envelope;
+mod error;
+mod event;
+mod exchange;
+mod losses;
+pub mod media;
+mod request;
+mod response;
+mod sequence;
+mod usage;
+
+pub use error::{ErrorView, FaultKind, Unsupported};
+pub use event::{Delta, Event, PartHeader, PartMeta};
+pub use exchange::{Exchange, IdSource, NameMap};
+pub(crate) use exchange::{derived_id, fit_call_id};
+pub use losses::{Action, Loss, Losses};
+pub use request::{
+    Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Opaque, OpaqueKind,
+    Output, Part, PartKind, Provider, Reasoning, ReasoningMode, Request, Role, Sampling, Service, State,
+    SystemBlock, Tool, ToolChoice, ToolKind, Turn, Visibility,
+};
+pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
+pub use sequence::Sequencer;
+pub use usage::Usage;

@@ -1,0 +1,523 @@
+//! The canonical request.
+
+use crate::protocol::Protocol;
+use crate::protocol::json::{Number, Raw, Str};
+
+/// A request in no vendor's shape.
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    /// The model, as this side of the gateway calls it.
+    pub model: Str<'a>,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// The leading system and developer texts, in order.
+    pub system: Vec<SystemBlock<'a>>,
+    /// The conversation; later system messages stay in place (T122).
+    pub turns: Vec<Turn<'a>>,
+    /// The tools, in order: it matters for prompt caching.
+    pub tools: Vec<Tool<'a>>,
+    /// Which tool may or must be called. Absent is not the same as `Auto`.
+    pub tool_choice: Option<ToolChoice<'a>>,
+    /// Whether several calls may come at once. Absent is not the same as `true`.
+    pub parallel_tool_calls: Option<bool>,
+    /// Reasoning settings.
+    pub reasoning: Reasoning,
+    /// Shape and size of the answer.
+    pub output: Output<'a>,
+    /// Sampling parameters.
+    pub sampling: Sampling<'a>,
+    /// Prompt caching beyond the marks on parts and tools.
+    pub cache: Cache<'a>,
+    /// Who asks.
+    pub identity: Identity<'a>,
+    /// Service level.
+    pub service: Service<'a>,
+    /// Stored state, of which only Responses knows.
+    pub state: State<'a>,
+    /// Gemini's `safetySettings`, raw.
+    pub safety: Option<Raw<'a>>,
+    /// Chat's `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// Top-level fields that have no place here: key and raw value. Dropped with a warning towards
+    /// another protocol (T149), unless the decoder knows better.
+    pub extras: Vec<(Str<'a>, Raw<'a>)>,
+    /// What an answer in the client's protocol must repeat of its request: key and raw value
+    /// (Responses repeats `tools`, `tool_choice`, `instructions`, …; T181).
+    pub echo: Vec<(&'static str, Raw<'a>)>,
+}
+
+/// One leading system text.
+#[derive(Clone, Debug)]
+pub struct SystemBlock<'a> {
+    /// The text, untouched (T124).
+    pub text: Str<'a>,
+    /// A prompt-cache mark.
+    pub cache: Option<CacheMark>,
+    /// Whether it came as a `developer` message.
+    pub developer: bool,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The user; tool results are user parts in the hub.
+    User,
+    /// The model.
+    Assistant,
+    /// A system message in mid-conversation.
+    System,
+    /// A developer message in mid-conversation.
+    Developer,
+}
+
+/// One turn of the conversation.
+#[derive(Clone, Debug)]
+pub struct Turn<'a> {
+    /// Who speaks.
+    pub role: Role,
+    /// What is said, in order.
+    pub parts: Vec<Part<'a>>,
+}
+
+/// One part of a turn.
+#[derive(Clone, Debug)]
+pub struct Part<'a> {
+    /// What it is.
+    pub kind: PartKind<'a>,
+    /// A prompt-cache mark.
+    pub cache: Option<CacheMark>,
+    /// State that only its issuer can read: signatures, encrypted reasoning.
+    pub opaque: Option<Opaque<'a>>,
+}
+
+impl<'a> Part<'a> {
+    /// A part without mark or state.
+    #[must_use]
+    pub fn new(kind: PartKind<'a>) -> Self {
+        Part { kind, cache: None, opaque: None }
+    }
+
+    /// A text part.
+    #[must_use]
+    pub fn text(text: impl Into<Str<'a>>) -> Self {
+        Part::new(PartKind::Text { text: text.into() })
+    }
+}
+
+/// The kinds of parts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PartKind<'a> {
+    /// Visible text.
+    Text {
+        /// The text.
+        text: Str<'a>,
+    },
+    /// The model's refusal in words.
+    Refusal {
+        /// The words.
+        text: Str<'a>,
+    },
+    /// The model's reasoning.
+    Reasoning {
+        /// The text; empty when only state came.
+        text: Str<'a>,
+        /// Whether the provider hid the text (`redacted_thinking`).
+        redacted: bool,
+    },
+    /// An image, document, sound or film.
+    Media(Media<'a>),
+    /// A call of a tool.
+    ToolCall {
+        /// The call's id; empty when the protocol gave none.
+        id: Str<'a>,
+        /// The tool's name as the client knows it.
+        name: Str<'a>,
+        /// The exact JSON text of the arguments (free text for a custom tool), *not* escaped.
+        /// Never empty for a function: `{}` (T059).
+        arguments: std::borrow::Cow<'a, str>,
+        /// Whether the tool takes free text (`custom`) instead of JSON.
+        custom: bool,
+    },
+    /// What a tool answered. Lives in user turns whatever the protocol calls the role.
+    ToolResult {
+        /// The call's id; empty when the protocol gave none.
+        call_id: Str<'a>,
+        /// The tool's name, where the protocol gives it (Gemini).
+        name: Option<Str<'a>>,
+        /// Texts and media.
+        content: Vec<Part<'a>>,
+        /// Whether the tool failed.
+        is_error: bool,
+        /// Whether the call was one of a custom tool.
+        custom: bool,
+    },
+    /// Something only its own protocol understands.
+    Opaque {
+        /// Whose.
+        protocol: Protocol,
+        /// Its type tag, for messages.
+        tag: Str<'a>,
+        /// All of it.
+        raw: Raw<'a>,
+    },
+}
+
+/// An image, document, sound or film.
+#[derive(Clone, Debug)]
+pub struct Media<'a> {
+    /// What sort.
+    pub kind: MediaKind,
+    /// MIME type, as given or guessed; normalised (`image/jpg` is `image/jpeg`, T120).
+    pub mime: Str<'a>,
+    /// Where the bytes are.
+    pub source: MediaSource<'a>,
+    /// File name or title.
+    pub name: Option<Str<'a>>,
+    /// Anthropic's document `context`.
+    pub context: Option<Str<'a>>,
+    /// `low`, `high`, `auto`, `original`.
+    pub detail: Option<Str<'a>>,
+    /// Whether citations of it were asked for.
+    pub citations: bool,
+}
+
+/// The sorts of media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaKind {
+    /// A picture.
+    Image,
+    /// Sound.
+    Audio,
+    /// A film.
+    Video,
+    /// A PDF or another document.
+    Document,
+}
+
+/// Where the bytes of a media part are.
+#[derive(Clone, Debug)]
+pub enum MediaSource<'a> {
+    /// Standard base64 with padding, no white space.
+    Inline(Str<'a>),
+    /// An address.
+    Url(Str<'a>),
+    /// A file uploaded to the provider that speaks this protocol.
+    FileId(Protocol, Str<'a>),
+    /// A plain-text document.
+    Text(Str<'a>),
+}
+
+/// How long a cached prefix lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheMark {
+    /// Five minutes (also: no lifetime given).
+    FiveMinutes,
+    /// One hour.
+    OneHour,
+}
+
+/// Who made an opaque value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Nobody: reasoning text without state.
+    None,
+    /// Anthropic.
+    Anthropic,
+    /// OpenAI.
+    OpenAi,
+    /// Google.
+    Gemini,
+}
+
+/// What an opaque value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpaqueKind {
+    /// A signature over visible reasoning.
+    Signature,
+    /// The data of a redacted block.
+    Redacted,
+    /// Encrypted reasoning.
+    EncryptedContent,
+}
+
+/// State that goes back to its issuer bit for bit, or not at all.
+#[derive(Clone, Debug)]
+pub struct Opaque<'a> {
+    /// Who made it.
+    pub provider: Provider,
+    /// What it is.
+    pub kind: OpaqueKind,
+    /// The item id that it is bound to (Responses).
+    pub item_id: Option<Str<'a>>,
+    /// The value as it stood on the wire.
+    pub value: Str<'a>,
+}
+
+impl Opaque<'_> {
+    /// Detaches the value from its document.
+    #[must_use]
+    pub fn into_owned(self) -> Opaque<'static> {
+        Opaque {
+            provider: self.provider,
+            kind: self.kind,
+            item_id: self.item_id.map(Str::into_owned),
+            value: self.value.into_owned(),
+        }
+    }
+}
+
+/// A tool that the model may call.
+#[derive(Clone, Debug)]
+pub struct Tool<'a> {
+    /// Its name as the client knows it.
+    pub name: Str<'a>,
+    /// What it does.
+    pub description: Option<Str<'a>>,
+    /// The JSON schema of its arguments, raw. `None`: no such key; `{}` is another thing.
+    pub schema: Option<Raw<'a>>,
+    /// Whether arguments must match the schema.
+    pub strict: Option<bool>,
+    /// What sort of tool.
+    pub kind: ToolKind<'a>,
+    /// A prompt-cache mark.
+    pub cache: Option<CacheMark>,
+}
+
+/// The sorts of tools.
+#[derive(Clone, Debug)]
+pub enum ToolKind<'a> {
+    /// A function with JSON arguments.
+    Function,
+    /// A tool that takes free text, perhaps of a grammar (raw `format`).
+    Custom {
+        /// The `format` member.
+        format: Option<Raw<'a>>,
+    },
+    /// A tool that the provider runs, or whose schema only it knows.
+    Hosted {
+        /// Whose.
+        protocol: Protocol,
+        /// Its type (`web_search_20250305`).
+        tag: Str<'a>,
+        /// All of it.
+        raw: Raw<'a>,
+    },
+}
+
+/// Which tool may or must be called.
+#[derive(Clone, Debug)]
+pub enum ToolChoice<'a> {
+    /// The model decides.
+    Auto,
+    /// No tool.
+    None,
+    /// At least one.
+    Required,
+    /// This one.
+    Tool(Str<'a>),
+    /// Some of these.
+    Allowed(Allowed<'a>),
+}
+
+/// A choice among some of the tools.
+#[derive(Clone, Debug)]
+pub struct Allowed<'a> {
+    /// Their names.
+    pub names: Vec<Str<'a>>,
+    /// Whether one must be called.
+    pub required: bool,
+}
+
+/// Reasoning settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reasoning {
+    /// On, off, or for the model to say.
+    pub mode: ReasoningMode,
+    /// Effort in words.
+    pub effort: Option<Effort>,
+    /// Budget in tokens.
+    pub budget: Option<u64>,
+    /// Whether the client wants to see it.
+    pub visibility: Visibility,
+}
+
+/// Whether the model reasons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReasoningMode {
+    /// Not said. Never switched on for the client.
+    #[default]
+    Unset,
+    /// Off.
+    Off,
+    /// As the model likes.
+    Auto,
+    /// On.
+    On,
+}
+
+/// Effort in words, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the words are the vendors' own and say all there is")]
+pub enum Effort {
+    None,
+    Minimal,
+    Low,
+    Medium,
+    High,
+    XHigh,
+    Max,
+}
+
+impl Effort {
+    /// Reads the vendors' word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "none" => Effort::None,
+            "minimal" => Effort::Minimal,
+            "low" => Effort::Low,
+            "medium" => Effort::Medium,
+            "high" => Effort::High,
+            "xhigh" => Effort::XHigh,
+            "max" => Effort::Max,
+            _ => return None,
+        })
+    }
+
+    /// The vendors' word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Effort::None => "none",
+            Effort::Minimal => "minimal",
+            Effort::Low => "low",
+            Effort::Medium => "medium",
+            Effort::High => "high",
+            Effort::XHigh => "xhigh",
+            Effort::Max => "max",
+        }
+    }
+
+    /// The effort that a token budget stands for (the table of 2.9).
+    #[must_use]
+    pub fn from_budget(tokens: u64) -> Self {
+        match tokens {
+            0 => Effort::None,
+            1..=512 => Effort::Minimal,
+            513..=1024 => Effort::Low,
+            1025..=8192 => Effort::Medium,
+            8193..=24576 => Effort::High,
+            _ => Effort::XHigh,
+        }
+    }
+}
+
+/// Whether the client wants to see reasoning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Visibility {
+    /// Not said.
+    #[default]
+    Unset,
+    /// No.
+    Hidden,
+    /// Yes.
+    Shown,
+}
+
+/// Shape and size of the answer.
+#[derive(Clone, Debug, Default)]
+pub struct Output<'a> {
+    /// Most tokens, reasoning included.
+    pub max_tokens: Option<u64>,
+    /// Texts that end the answer.
+    pub stop: Vec<Str<'a>>,
+    /// Free text or JSON.
+    pub format: Format<'a>,
+    /// `low`, `medium`, `high`.
+    pub verbosity: Option<Str<'a>>,
+    /// Number of choices.
+    pub n: Option<u64>,
+    /// Output modalities beyond text (`audio`, `IMAGE`), raw.
+    pub modalities: Option<Raw<'a>>,
+}
+
+/// Free text or JSON.
+#[derive(Clone, Debug, Default)]
+pub enum Format<'a> {
+    /// Free text.
+    #[default]
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// JSON of this schema.
+    JsonSchema {
+        /// The schema's name.
+        name: Option<Str<'a>>,
+        /// What it is for.
+        description: Option<Str<'a>>,
+        /// The schema, raw.
+        schema: Raw<'a>,
+        /// Whether the answer must match.
+        strict: Option<bool>,
+    },
+}
+
+/// Sampling parameters, with their exact text.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are the vendors' own")]
+pub struct Sampling<'a> {
+    pub temperature: Option<Number<'a>>,
+    pub top_p: Option<Number<'a>>,
+    pub top_k: Option<Number<'a>>,
+    pub seed: Option<Number<'a>>,
+    pub presence_penalty: Option<Number<'a>>,
+    pub frequency_penalty: Option<Number<'a>>,
+    pub logit_bias: Option<Raw<'a>>,
+    pub logprobs: Option<bool>,
+    pub top_logprobs: Option<Number<'a>>,
+}
+
+/// Prompt caching beyond marks.
+#[derive(Clone, Debug, Default)]
+pub struct Cache<'a> {
+    /// Anthropic's automatic mark on the whole request.
+    pub auto: Option<CacheMark>,
+    /// OpenAI's `prompt_cache_key`.
+    pub key: Option<Str<'a>>,
+    /// OpenAI's `prompt_cache_retention`.
+    pub retention: Option<Str<'a>>,
+    /// Gemini's `cachedContent`.
+    pub handle: Option<Str<'a>>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Default)]
+pub struct Identity<'a> {
+    /// The end user: `metadata.user_id`, `safety_identifier`, `user`.
+    pub end_user: Option<Str<'a>>,
+    /// OpenAI's `metadata` map, raw.
+    pub metadata: Option<Raw<'a>>,
+}
+
+/// Service level.
+#[derive(Clone, Debug, Default)]
+pub struct Service<'a> {
+    /// `service_tier` / `serviceTier`.
+    pub tier: Option<Str<'a>>,
+}
+
+/// Stored state.
+#[derive(Clone, Debug, Default)]
+pub struct State<'a> {
+    /// `store`.
+    pub store: Option<bool>,
+    /// `previous_response_id`.
+    pub previous_id: Option<Str<'a>>,
+    /// `conversation`, raw.
+    pub conversation: Option<Raw<'a>>,
+    /// `prompt`, raw.
+    pub prompt: Option<Raw<'a>>,
+    /// `background`.
+    pub background: bool,
+}

@@ -1,0 +1,56 @@
+//! Token counts in one normal form (2.15).
+
+/// Token counts. `input` includes cached and cache-written tokens; `output` includes reasoning.
+///
+/// Every field is what the upstream said, or nothing: a missing count is not zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All input tokens.
+    pub input: Option<u64>,
+    /// Of these, read from a prompt cache.
+    pub cache_read: Option<u64>,
+    /// Of these, written to a cache, lifetime five minutes or not told.
+    pub cache_write: Option<u64>,
+    /// Of these, written to a cache for one hour.
+    pub cache_write_1h: Option<u64>,
+    /// All output tokens.
+    pub output: Option<u64>,
+    /// Of these, reasoning.
+    pub reasoning: Option<u64>,
+}
+
+impl Usage {
+    /// Takes over what `later` knows; what it does not know stays (T052, T156, T157).
+    pub fn merge(&mut self, later: &Usage) {
+        let take = |mine: &mut Option<u64>, theirs: Option<u64>| {
+            if theirs.is_some() {
+                *mine = theirs;
+            }
+        };
+        take(&mut self.input, later.input);
+        take(&mut self.cache_read, later.cache_read);
+        take(&mut self.cache_write, later.cache_write);
+        take(&mut self.cache_write_1h, later.cache_write_1h);
+        take(&mut self.output, later.output);
+        take(&mut self.reasoning, later.reasoning);
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Usage::default()
+    }
+
+    /// Input tokens that were neither read from a cache nor written to one.
+    #[must_use]
+    pub fn fresh_input(&self) -> u64 {
+        let written = self.cache_write.unwrap_or(0).saturating_add(self.cache_write_1h.unwrap_or(0));
+        self.input.unwrap_or(0).saturating_sub(self.cache_read.unwrap_or(0)).saturating_sub(written)
+    }
+
+    /// Input plus output.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.input.unwrap_or(0).saturating_add(self.output.unwrap_or(0))
+    }
+}

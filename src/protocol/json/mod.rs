@@ -1,0 +1,19 @@
+//! JSON as bytes: a pull reader, a writer, a depth-1 scanner, and strings that are never unescaped.
+//!
+//! Why not serde_json: translation moves strings, numbers and opaque values from one document to
+//! another. Parsing them into owned values and back costs seven times the copy, sorts keys, turns
+//! `1.10` into `1.1` and thirty digits into a float, and refuses a lone surrogate (T005, T061, T150).
+//! `benches/payload.rs` holds each part against serde_json.
+
+mod object;
+mod probe;
+mod reader;
+mod text;
+mod writer;
+
+pub use object::Object;
+pub use probe::{Members, Span, members};
+pub use reader::{Error, ErrorKind, Kind, MAX_DEPTH, Reader, as_object, document, is_complete, path_at};
+pub(crate) use text::string_from_utf8;
+pub use text::{Number, Raw, Str};
+pub use writer::Writer;

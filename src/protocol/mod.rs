@@ -1,0 +1,432 @@
+//! The pure core: four wire protocols and the hub between them. Bytes in, events out; no IO, no
+//! clock, no async.
+//!
+//! ```text
+//! bytes ─► sse::Decoder ─► native event ─► StreamDecoder ─► canonical::Event ─► StreamEncoder ─► bytes
+//!                               └────────► Aggregator ─► native JSON   (must-stream)
+//! ```
+//!
+//! Each protocol is a folder that knows only itself and [`canonical`]; this file holds the one match
+//! over protocols. References like T032 are the numbered traps of the translation specification;
+//! tests are named after them.
+
+pub mod anthropic;
+pub mod canonical;
+mod endpoint;
+pub mod gemini;
+pub mod json;
+pub mod openai;
+pub mod responses;
+pub mod sse;
+mod target;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
+
+pub use endpoint::{Endpoint, Operation};
+pub use target::{Capabilities, Dialect, Target, Thinking};
+
+/// A wire protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI Chat Completions.
+    OpenAi,
+    /// OpenAI Responses.
+    Responses,
+    /// Gemini generateContent.
+    Gemini,
+}
+
+impl Protocol {
+    /// All of them.
+    pub const ALL: [Protocol; 4] =
+        [Protocol::Anthropic, Protocol::OpenAi, Protocol::Responses, Protocol::Gemini];
+
+    /// The name used in configuration, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Anthropic => "anthropic",
+            Protocol::OpenAi => "openai",
+            Protocol::Responses => "responses",
+            Protocol::Gemini => "gemini",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request that cannot be read, or cannot be said in the upstream's protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// Not well-formed JSON, or a value of the wrong type.
+    Json(json::Error),
+    /// Well-formed, but not a request of this protocol.
+    Invalid {
+        /// The field at fault, as the client spells it (`messages[2].content`).
+        param: Cow<'static, str>,
+        /// What is wrong with it.
+        message: Cow<'static, str>,
+    },
+    /// Without equivalent in the upstream's protocol.
+    Unsupported(Unsupported),
+}
+
+impl RequestError {
+    /// Names the field and what is wrong with it.
+    #[must_use]
+    pub fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+        RequestError::Invalid { param: param.into(), message: message.into() }
+    }
+
+    /// The error as a client is to see it; `body` is the request, for the path of a bad value.
+    #[must_use]
+    pub fn view(&self, body: &str) -> ErrorView {
+        match self {
+            RequestError::Json(error) => {
+                let path = json::path_at(body, error.offset);
+                let message = if path.is_empty() { error.to_string() } else { format!("{path}: {error}") };
+                ErrorView {
+                    param: (!path.is_empty()).then_some(path),
+                    ..ErrorView::new(FaultKind::InvalidRequest, message)
+                }
+            }
+            RequestError::Invalid { param, message } => ErrorView {
+                param: Some(param.clone().into_owned()),
+                ..ErrorView::new(FaultKind::InvalidRequest, format!("{param}: {message}"))
+            },
+            RequestError::Unsupported(error) => ErrorView {
+                code: Some("unsupported_parameter".to_owned()),
+                param: Some(error.param.clone().into_owned()),
+                ..ErrorView::new(FaultKind::Unsupported, error.to_string())
+            },
+        }
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestError::Json(error) => error.fmt(f),
+            RequestError::Invalid { param, message } => write!(f, "{param}: {message}"),
+            RequestError::Unsupported(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RequestError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RequestError::Json(error) => Some(error),
+            RequestError::Unsupported(error) => Some(error),
+            RequestError::Invalid { .. } => None,
+        }
+    }
+}
+
+impl From<json::Error> for RequestError {
+    fn from(error: json::Error) -> Self {
+        RequestError::Json(error)
+    }
+}
+
+impl From<Unsupported> for RequestError {
+    fn from(error: Unsupported) -> Self {
+        RequestError::Unsupported(error)
+    }
+}
+
+/// Reads a client's request.
+///
+/// # Errors
+///
+/// If the body is not well-formed JSON or no request of the endpoint's protocol.
+pub fn decode_request<'a>(endpoint: &'a Endpoint, body: &'a str) -> Result<Request<'a>, RequestError> {
+    match endpoint.protocol {
+        Protocol::Anthropic => anthropic::request::decode(body),
+        Protocol::OpenAi => openai::request::decode(body),
+        Protocol::Responses => responses::request::decode(body),
+        Protocol::Gemini => gemini::request::decode(
+            body,
+            endpoint.model.as_deref().unwrap_or_default(),
+            endpoint.stream.unwrap_or(false),
+        ),
+    }
+}
+
+/// Appends the request as `upstream` takes it; what cannot be carried goes to `losses`.
+///
+/// # Errors
+///
+/// If leaving something out would change the answer unseen.
+pub fn encode_request(
+    upstream: Protocol,
+    request: &Request<'_>,
+    exchange: &Exchange,
+    target: &Target<'_>,
+    losses: &mut Losses,
+    out: &mut Vec<u8>,
+) -> Result<(), RequestError> {
+    match upstream {
+        Protocol::Anthropic => anthropic::request::encode(request, exchange, target, losses, out),
+        Protocol::OpenAi => openai::request::encode(request, exchange, target, losses, out),
+        Protocol::Responses => responses::request::encode(request, exchange, target, losses, out),
+        Protocol::Gemini => gemini::request::encode(request, exchange, target, losses, out),
+    }
+}
+
+/// Reads an upstream's whole answer. `seed` is for ids that the protocol lacks (Gemini calls).
+///
+/// # Errors
+///
+/// If it is no answer of that protocol, or an error in disguise.
+pub fn decode_response(upstream: Protocol, body: &str, seed: u64) -> Result<Response<'_>, ErrorView> {
+    match upstream {
+        Protocol::Anthropic => anthropic::response::decode(body),
+        Protocol::OpenAi => openai::response::decode(body, seed),
+        Protocol::Responses => responses::response::decode(body),
+        Protocol::Gemini => gemini::response::decode(body, seed),
+    }
+}
+
+/// Appends the answer as the client takes it.
+///
+/// # Errors
+///
+/// If the answer cannot be given as a success (a malformed call, 2.14).
+pub fn encode_response(
+    response: &Response<'_>,
+    exchange: &Exchange,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorView> {
+    match exchange.client {
+        Protocol::Anthropic => anthropic::response::encode(response, exchange, out),
+        Protocol::OpenAi => openai::response::encode(response, exchange, out),
+        Protocol::Responses => responses::response::encode(response, exchange, out),
+        Protocol::Gemini => gemini::response::encode(response, exchange, out),
+    }
+}
+
+macro_rules! per_protocol {
+    ($(#[$doc:meta])* $name:ident, $part:ident :: $inner:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[expect(missing_docs, reason = "one variant per protocol")]
+        pub enum $name {
+            Anthropic(anthropic::$part::$inner),
+            OpenAi(openai::$part::$inner),
+            Responses(responses::$part::$inner),
+            Gemini(gemini::$part::$inner),
+        }
+    };
+}
+
+macro_rules! delegate {
+    ($self:expr, $inner:ident => $call:expr) => {
+        match $self {
+            Self::Anthropic($inner) => $call,
+            Self::OpenAi($inner) => $call,
+            Self::Responses($inner) => $call,
+            Self::Gemini($inner) => $call,
+        }
+    };
+}
+
+per_protocol! {
+    /// An upstream's stream to canonical events.
+    StreamDecoder, stream::Decoder
+}
+
+impl StreamDecoder {
+    /// A decoder at the start of a stream. `seed` is for ids that the protocol lacks.
+    #[must_use]
+    pub fn new(upstream: Protocol, seed: u64) -> Self {
+        match upstream {
+            Protocol::Anthropic => Self::Anthropic(anthropic::stream::Decoder::default()),
+            Protocol::OpenAi => Self::OpenAi(openai::stream::Decoder::new(seed)),
+            Protocol::Responses => Self::Responses(responses::stream::Decoder::default()),
+            Protocol::Gemini => Self::Gemini(gemini::stream::Decoder::new(seed)),
+        }
+    }
+
+    /// Takes one event. After `End` or `Error` nothing more comes out.
+    pub fn event(&mut self, event: &sse::Event<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        delegate!(self, inner => inner.event(event, sink));
+    }
+
+    /// The stream has ended: emits `End` if the protocol allows it to end here, else `Error` (T021).
+    pub fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        delegate!(self, inner => inner.finish(sink));
+    }
+}
+
+per_protocol! {
+    /// Canonical events to a client's stream.
+    StreamEncoder, stream::Encoder
+}
+
+impl StreamEncoder {
+    /// An encoder at the start of a stream.
+    #[must_use]
+    pub fn new(exchange: &Exchange) -> Self {
+        match exchange.client {
+            Protocol::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(exchange)),
+            Protocol::OpenAi => Self::OpenAi(openai::stream::Encoder::new(exchange)),
+            Protocol::Responses => Self::Responses(responses::stream::Encoder::new(exchange)),
+            Protocol::Gemini => Self::Gemini(gemini::stream::Encoder::new(exchange)),
+        }
+    }
+
+    /// Appends what the client is to read for this event.
+    pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        delegate!(self, inner => inner.event(event, out));
+    }
+}
+
+per_protocol! {
+    /// Folds a native stream into a native answer, unknown fields included (4: must-stream).
+    Aggregator, aggregate::Aggregator
+}
+
+impl Aggregator {
+    /// An aggregator at the start of a stream.
+    #[must_use]
+    pub fn new(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Anthropic => Self::Anthropic(anthropic::aggregate::Aggregator::default()),
+            Protocol::OpenAi => Self::OpenAi(openai::aggregate::Aggregator::default()),
+            Protocol::Responses => Self::Responses(responses::aggregate::Aggregator::default()),
+            Protocol::Gemini => Self::Gemini(gemini::aggregate::Aggregator::default()),
+        }
+    }
+
+    /// Takes one event.
+    ///
+    /// # Errors
+    ///
+    /// If it reports an error or cannot be read.
+    pub fn event(&mut self, event: &sse::Event<'_>) -> Result<(), ErrorView> {
+        delegate!(self, inner => inner.event(event))
+    }
+
+    /// The whole answer.
+    ///
+    /// # Errors
+    ///
+    /// If the stream ended without its terminal event.
+    pub fn finish(self) -> Result<Vec<u8>, ErrorView> {
+        delegate!(self, inner => inner.finish())
+    }
+}
+
+/// What one native event means to those who only watch (3.3, T021, T052).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Nothing that means content: openings, roles, pings, usage, the end.
+    Quiet,
+    /// Text, reasoning, a tool call, or a finish: the answer has begun.
+    Content,
+    /// The upstream reports an error.
+    Error(ErrorView),
+}
+
+/// Watches a native stream without translating it: has it begun, may it end here, what did it cost.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    protocol: Protocol,
+    state: Observation,
+}
+
+/// What an [`Observer`] has seen.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// Token counts so far.
+    pub usage: Usage,
+    /// Whether the stream may end here as a complete answer.
+    pub may_end: bool,
+    /// Number of events seen.
+    pub events: u64,
+    /// Responses: the response object of the opening event, for an error event of our own.
+    pub opening: Option<Box<str>>,
+}
+
+impl Observer {
+    /// An observer at the start of a stream.
+    #[must_use]
+    pub fn new(protocol: Protocol) -> Self {
+        Observer { protocol, state: Observation::default() }
+    }
+
+    /// Takes one event.
+    pub fn event(&mut self, event: &sse::Event<'_>) -> Signal {
+        self.state.events += 1;
+        match self.protocol {
+            Protocol::Anthropic => anthropic::observe::event(event, &mut self.state),
+            Protocol::OpenAi => openai::observe::event(event, &mut self.state),
+            Protocol::Responses => responses::observe::event(event, &mut self.state),
+            Protocol::Gemini => gemini::observe::event(event, &mut self.state),
+        }
+    }
+
+    /// What has been seen so far.
+    #[must_use]
+    pub fn seen(&self) -> &Observation {
+        &self.state
+    }
+
+    /// An error event that continues the stream watched so far and ends it (5.4).
+    #[must_use]
+    pub fn error_event(&self, error: &ErrorView) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self.protocol {
+            Protocol::Anthropic => anthropic::error::write_event(error, &mut out),
+            Protocol::OpenAi => openai::error::write_event(error, &mut out),
+            Protocol::Responses => responses::error::write_event(error, &self.state, &mut out),
+            Protocol::Gemini => gemini::error::write_event(error, &mut out),
+        }
+        out
+    }
+}
+
+/// Token counts of a whole native answer.
+#[must_use]
+pub fn usage_of(protocol: Protocol, body: &str) -> Usage {
+    match protocol {
+        Protocol::Anthropic => anthropic::observe::usage_of(body),
+        Protocol::OpenAi => openai::observe::usage_of(body),
+        Protocol::Responses => responses::observe::usage_of(body),
+        Protocol::Gemini => gemini::observe::usage_of(body),
+    }
+}
+
+/// Reads an upstream's error body: its words, and what kind of error they mean (5.2). Classifies by
+/// body before status.
+#[must_use]
+pub fn parse_error(upstream: Protocol, status: u16, body: &[u8]) -> ErrorView {
+    match upstream {
+        Protocol::Anthropic => anthropic::error::parse(status, body),
+        Protocol::OpenAi => openai::error::parse(status, body),
+        Protocol::Responses => responses::error::parse(status, body),
+        Protocol::Gemini => gemini::error::parse(status, body),
+    }
+}
+
+/// The HTTP status and JSON body of an error in the client's protocol (5.1, 5.2).
+#[must_use]
+pub fn render_error(client: Protocol, error: &ErrorView) -> (u16, Vec<u8>) {
+    match client {
+        Protocol::Anthropic => anthropic::error::render(error),
+        Protocol::OpenAi => openai::error::render(error),
+        Protocol::Responses => responses::error::render(error),
+        Protocol::Gemini => gemini::error::render(error),
+    }
+}
