@@ -1,4 +1,25 @@
 //! aiproxy: an LLM gateway in which every concern is a tower `Layer`.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "layers")]
+mod body;
+#[cfg(feature = "layers")]
+mod clock;
+#[cfg(feature = "layers")]
+mod error;
+#[cfg(feature = "layers")]
+mod headers;
+#[cfg(feature = "layers")]
+pub mod layer;
+#[cfg(feature = "layers")]
+mod payload;
 pub mod protocol;
+#[cfg(feature = "layers")]
+pub mod upstream;
+
+#[cfg(feature = "layers")]
+pub use body::Body;
+#[cfg(feature = "layers")]
+pub use error::{BoxError, Clock, Error, Fault, Stage, UpstreamError};
+#[cfg(feature = "layers")]
+pub use payload::Payload;

@@ -1,0 +1,15 @@
+//! The only wall clock. Everything that waits uses `tokio::time`, which tests can pause.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970.
+#[must_use]
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Time from now until `date`; zero if it has passed.
+#[must_use]
+pub(crate) fn until(date: SystemTime) -> Duration {
+    date.duration_since(SystemTime::now()).unwrap_or_default()
+}

@@ -1,0 +1,359 @@
+//! The one error type that the stack speaks.
+//!
+//! Inside the stack `Ok` means success and `Err(Error)` means failure, whoever failed. Only
+//! [`Respond`](crate::layer::Respond) turns an `Error` into bytes, in the client's own protocol.
+//! [`Error::fault`] is the vocabulary that breaker, failover and metrics share.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::{Protocol, parse_error};
+
+/// A boxed error of any kind, as tower spells it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a request failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The client's request cannot be served as it is: malformed, too large, unknown path.
+    Request(Box<ErrorView>),
+    /// No known client key.
+    Unauthorized,
+    /// The gateway has too much to do.
+    Overloaded,
+    /// No upstream serves this model.
+    ModelNotServed {
+        /// The model as the client called it.
+        model: Box<str>,
+    },
+    /// Every upstream that serves the model is resting.
+    Unavailable {
+        /// When the first of them returns.
+        retry_after: Option<Duration>,
+    },
+    /// An upstream answered with an error.
+    Upstream(Box<UpstreamError>),
+    /// An upstream could not be reached, or the connection to it broke.
+    Transport {
+        /// At which stage.
+        stage: Stage,
+        /// What the client library said.
+        source: BoxError,
+    },
+    /// An upstream, or the whole request, took too long.
+    Timeout(Clock),
+    /// This request cannot be said in that upstream's protocol; another upstream may do.
+    Untranslatable(Box<ErrorView>),
+    /// An upstream sent what its protocol does not allow, or stopped in the middle.
+    Codec(Box<ErrorView>),
+    /// A stream failed after it had begun; `event` is what the client is to read as its end.
+    Stream {
+        /// What happened.
+        error: Box<Error>,
+        /// The error event in the stream's protocol.
+        event: Bytes,
+    },
+    /// A bug, or a service inside the stack that speaks another error type.
+    Internal(BoxError),
+}
+
+/// An upstream's error answer.
+#[derive(Clone, Debug)]
+pub struct UpstreamError {
+    /// What the upstream speaks.
+    pub protocol: Protocol,
+    /// Its status.
+    pub status: http::StatusCode,
+    /// Its headers, as far as they may reach a client.
+    pub headers: HeaderMap,
+    /// Its body, cut at 64 KiB.
+    pub body: Bytes,
+    /// The body, read.
+    pub view: ErrorView,
+}
+
+impl UpstreamError {
+    /// Reads an error answer.
+    #[must_use]
+    pub fn new(protocol: Protocol, status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        let mut view = parse_error(protocol, status.as_u16(), &body);
+        if view.retry_after.is_none() {
+            view.retry_after = crate::headers::retry_after(&headers);
+        }
+        UpstreamError { protocol, status, headers, body, view }
+    }
+
+    /// Whether the upstream refused the gateway's own credential: no fault of the client's (T165).
+    #[must_use]
+    pub fn is_credential(&self) -> bool {
+        matches!(self.view.kind, FaultKind::Authentication | FaultKind::Permission)
+            || matches!(self.status.as_u16(), 401 | 403)
+    }
+}
+
+/// Where a connection broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before the upstream could be spoken to.
+    Connect,
+    /// While waiting for the head of the answer.
+    Head,
+    /// In the body of the answer.
+    Body,
+}
+
+/// Which clock ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Time to the head of the answer.
+    Head,
+    /// Time between two pieces of a stream.
+    Idle,
+    /// Time of the whole request, up to the begin of its answer.
+    Request,
+}
+
+/// Who is at fault, as far as routing cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller: another upstream may be asked, no upstream's health is touched.
+    Caller,
+    /// The gateway itself.
+    Gateway,
+    /// The upstream: it counts against its health.
+    Upstream,
+}
+
+impl Error {
+    /// A request error without parameter or code.
+    #[must_use]
+    pub fn request(kind: FaultKind, message: impl Into<String>) -> Self {
+        Error::Request(Box::new(ErrorView::new(kind, message)))
+    }
+
+    /// Bad data from an upstream.
+    #[must_use]
+    pub fn codec(message: impl Into<String>) -> Self {
+        Error::Codec(Box::new(ErrorView::new(FaultKind::BadUpstream, message)))
+    }
+
+    /// Who is at fault.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Error::Request(_) | Error::Unauthorized | Error::Untranslatable(_) => Fault::Caller,
+            Error::Overloaded
+            | Error::ModelNotServed { .. }
+            | Error::Unavailable { .. }
+            | Error::Timeout(Clock::Request)
+            | Error::Internal(_) => Fault::Gateway,
+            Error::Upstream(error) => match error.view.kind {
+                FaultKind::InvalidRequest
+                | FaultKind::Unsupported
+                | FaultKind::ContextLength
+                | FaultKind::NotFound
+                | FaultKind::Method
+                | FaultKind::Conflict
+                | FaultKind::TooLarge
+                | FaultKind::Unprocessable
+                | FaultKind::ContentPolicy
+                | FaultKind::Cancelled => Fault::Caller,
+                _ => Fault::Upstream,
+            },
+            Error::Transport { .. } | Error::Timeout(_) | Error::Codec(_) => Fault::Upstream,
+            Error::Stream { error, .. } => error.fault(),
+        }
+    }
+
+    /// Whether another upstream may do better with the same request.
+    #[must_use]
+    pub fn may_fail_over(&self) -> bool {
+        match self {
+            Error::Upstream(_)
+            | Error::Transport { .. }
+            | Error::Timeout(Clock::Head | Clock::Idle)
+            | Error::Untranslatable(_)
+            | Error::Codec(_)
+            | Error::Overloaded
+            | Error::ModelNotServed { .. }
+            | Error::Unavailable { .. } => true,
+            Error::Request(_)
+            | Error::Unauthorized
+            | Error::Timeout(Clock::Request)
+            | Error::Stream { .. }
+            | Error::Internal(_) => false,
+        }
+    }
+
+    /// How useful the error is to the client, when several upstreams failed in several ways:
+    /// its own fault first, then quota, overload, the network, and what the gateway itself refused.
+    #[must_use]
+    pub fn usefulness(&self) -> u8 {
+        match self {
+            Error::Upstream(error) if error.is_credential() => 2,
+            Error::Upstream(error) => match (self.fault(), error.view.kind) {
+                (_, FaultKind::NotFound) => 4,
+                (Fault::Caller, _) => 6,
+                (_, FaultKind::RateLimit | FaultKind::Billing) => 5,
+                _ => 3,
+            },
+            Error::Untranslatable(_) => 4,
+            Error::Timeout(_) | Error::Codec(_) | Error::Stream { .. } => 2,
+            Error::Transport { .. } => 1,
+            _ => 0,
+        }
+    }
+
+    /// When to come back.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Error::Upstream(error) => error.view.retry_after,
+            Error::Unavailable { retry_after } => *retry_after,
+            Error::Overloaded => Some(Duration::from_secs(1)),
+            Error::Stream { error, .. } => error.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// The closed vocabulary of logs and metrics: `caller_*`, `gateway_*`, `upstream_*`.
+    #[must_use]
+    pub fn error_type(&self) -> &'static str {
+        match self {
+            Error::Request(_) | Error::Untranslatable(_) => "caller_invalid",
+            Error::Unauthorized => "caller_auth",
+            Error::Overloaded => "gateway_overloaded",
+            Error::ModelNotServed { .. } | Error::Unavailable { .. } => "gateway_no_upstream",
+            Error::Upstream(error) => upstream_type(error),
+            Error::Transport { stage: Stage::Connect, .. } => "upstream_connect",
+            Error::Transport { stage: Stage::Head, .. } => "upstream_transport",
+            Error::Transport { stage: Stage::Body, .. } => "upstream_truncated",
+            Error::Timeout(Clock::Head) => "upstream_timeout_headers",
+            Error::Timeout(Clock::Idle) => "upstream_timeout_idle",
+            Error::Timeout(Clock::Request) => "gateway_timeout",
+            Error::Codec(_) => "upstream_protocol",
+            Error::Stream { error, .. } => error.error_type(),
+            Error::Internal(_) => "gateway_internal",
+        }
+    }
+
+    /// The error as a client is to see it. Holds no key, address or prompt.
+    #[must_use]
+    pub fn view(&self) -> ErrorView {
+        let mut view = match self {
+            Error::Request(view) | Error::Untranslatable(view) | Error::Codec(view) => (**view).clone(),
+            Error::Unauthorized => {
+                ErrorView::new(FaultKind::Authentication, "missing or unknown API key for this gateway")
+            }
+            Error::Overloaded => {
+                ErrorView::new(FaultKind::Overloaded, "the gateway is at its limit of concurrent requests")
+            }
+            Error::ModelNotServed { model } => ErrorView {
+                code: Some("model_not_found".to_owned()),
+                param: Some("model".to_owned()),
+                ..ErrorView::new(FaultKind::NotFound, format!("no upstream serves the model `{model}`"))
+            },
+            Error::Unavailable { .. } => ErrorView::new(
+                FaultKind::Overloaded,
+                "every upstream that serves this model is resting after failures",
+            ),
+            Error::Upstream(error) if error.is_credential() => {
+                ErrorView::new(FaultKind::BadUpstream, "the upstream rejected the gateway's credential")
+            }
+            Error::Upstream(error) => error.view.clone(),
+            Error::Transport { stage: Stage::Connect, .. } => {
+                ErrorView::new(FaultKind::BadUpstream, "the upstream could not be reached")
+            }
+            Error::Transport { .. } => {
+                ErrorView::new(FaultKind::BadUpstream, "the connection to the upstream broke")
+            }
+            Error::Timeout(Clock::Request) => {
+                ErrorView::new(FaultKind::Timeout, "the request took longer than the gateway allows")
+            }
+            Error::Timeout(_) => ErrorView::new(FaultKind::Timeout, "the upstream took too long to answer"),
+            Error::Stream { error, .. } => error.view(),
+            Error::Internal(_) => ErrorView::new(FaultKind::Internal, "internal error in the gateway"),
+        };
+        if view.retry_after.is_none() {
+            view.retry_after = self.retry_after();
+        }
+        view
+    }
+}
+
+fn upstream_type(error: &UpstreamError) -> &'static str {
+    match error.view.kind {
+        _ if error.is_credential() => "upstream_auth",
+        FaultKind::Billing => "upstream_quota",
+        FaultKind::RateLimit => "upstream_rate_limit",
+        FaultKind::Overloaded => "upstream_overloaded",
+        FaultKind::ContextLength => "caller_context_overflow",
+        FaultKind::ContentPolicy => "caller_policy",
+        FaultKind::Timeout | FaultKind::BadUpstream | FaultKind::Internal => "upstream_5xx",
+        _ => "caller_invalid",
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Upstream(error) => write!(f, "upstream answered {}", error.status.as_u16()),
+            Error::Stream { error, .. } => write!(f, "stream failed: {error}"),
+            other => f.write_str(&other.view().message),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Error::Transport { source, .. } | Error::Internal(source) => Some(source.as_ref()),
+            Error::Stream { error, .. } => Some(error.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+impl From<BoxError> for Error {
+    /// Recovers what tower's middleware boxed: our own errors, `Elapsed`, `Overloaded`.
+    fn from(error: BoxError) -> Self {
+        match error.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) if other.is::<tower::timeout::error::Elapsed>() => Error::Timeout(Clock::Request),
+            Err(other) if other.is::<tower::load_shed::error::Overloaded>() => Error::Overloaded,
+            Err(other) => Error::Internal(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_stays_small() {
+        // It is in every Result of the stack.
+        assert!(std::mem::size_of::<Error>() <= 48, "{}", std::mem::size_of::<Error>());
+    }
+
+    #[test]
+    fn tower_errors_keep_their_meaning() {
+        let elapsed: BoxError = Box::new(tower::timeout::error::Elapsed::new());
+        assert!(matches!(Error::from(elapsed), Error::Timeout(Clock::Request)));
+        let ours: BoxError = Box::new(Error::Unauthorized);
+        assert!(matches!(Error::from(ours), Error::Unauthorized));
+    }
+}

@@ -1,0 +1,142 @@
+//! Which headers cross the gateway, and what retry hints mean.
+
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName};
+
+use crate::clock;
+
+/// A retry hint beyond this is not believed: an absurd value must not bench an account for days.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Headers that speak of one connection only (RFC 9110, 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// Headers of an upstream's answer that never reach a client: they belong to the connection, to the
+/// account, or to a body that the gateway may have rewritten.
+const NOT_FOR_CLIENTS: [HeaderName; 5] = [
+    header::SET_COOKIE,
+    header::CONTENT_LENGTH,
+    header::ALT_SVC,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::SERVER,
+];
+
+/// Removes from an upstream's answer what must not reach a client.
+pub(crate) fn strip_response(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&NOT_FOR_CLIENTS).chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// Of an upstream's error answer, the headers that may accompany the gateway's own body.
+pub(crate) fn error_headers(headers: &HeaderMap) -> HeaderMap {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            let name = name.as_str();
+            name.starts_with("retry-after")
+                || name.starts_with("anthropic-ratelimit")
+                || name.starts_with("x-ratelimit")
+                || name.starts_with("x-codex-")
+                || matches!(name, "request-id" | "x-request-id" | "x-should-retry")
+        })
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The client credentials that a request may carry, in the order in which SDKs use them.
+pub(crate) const CREDENTIALS: [HeaderName; 4] = [
+    HeaderName::from_static("x-api-key"),
+    header::AUTHORIZATION,
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("api-key"),
+];
+
+/// When to come back: `retry-after-ms`, or `retry-after` in seconds (whole or decimal) or as a date.
+#[must_use]
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let wait = match text("retry-after-ms").and_then(|ms| seconds(ms, 1e-3)) {
+        Some(wait) => wait,
+        None => {
+            let value = text("retry-after")?;
+            match seconds(value, 1.0) {
+                Some(wait) => wait,
+                None => clock::until(httpdate::parse_http_date(value).ok()?),
+            }
+        }
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+fn seconds(text: &str, unit: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse::<f64>().ok()? * unit).ok()
+}
+
+/// Whether an answer is a stream of server-sent events.
+#[must_use]
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// The media type without its parameters.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    Some(headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next().unwrap_or_default().trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (HeaderName::from_static(k), v.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn retry_hints_of_every_sort_are_understood_and_bounded() {
+        for (name, value, want) in [
+            ("retry-after", "7", Some(7.0)),
+            ("retry-after", "0.5", Some(0.5)),
+            ("retry-after-ms", "1500", Some(1.5)),
+            ("retry-after", "999999999", Some(86_400.0)),
+            ("retry-after", "1e400", None),
+            ("retry-after", "-1", None),
+            ("retry-after", "soon", None),
+            ("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT", Some(0.0)),
+        ] {
+            let got = retry_after(&headers(&[(name, value)])).map(|d| d.as_secs_f64());
+            assert_eq!(got, want, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn cookies_and_connection_headers_stay_behind() {
+        let mut map = headers(&[
+            ("connection", "close, x-private"),
+            ("x-private", "1"),
+            ("set-cookie", "a=b"),
+            ("transfer-encoding", "chunked"),
+            ("request-id", "req_1"),
+        ]);
+        strip_response(&mut map);
+        assert_eq!(map.len(), 1);
+        assert!(map.contains_key("request-id"));
+    }
+}

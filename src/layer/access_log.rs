@@ -1,0 +1,249 @@
+//! One line per request, at info, when its last byte has gone.
+//!
+//! Upstream, attempts, model mapping, tokens, latency. Never a prompt: a preview, cut, exists at debug
+//! and only if it is switched on.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::trail::{Notes, Trail};
+
+/// Logs one line per request through `tracing`, target `aiproxy::access`.
+///
+/// # Example
+///
+/// ```
+/// use aiproxy::Body;
+/// use aiproxy::layer::AccessLogLayer;
+/// use http::{Request, Response};
+/// use std::convert::Infallible;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(AccessLogLayer::new())
+///     .service(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+/// service.oneshot(Request::post("/v1/messages").body(()).unwrap()).await.unwrap();
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AccessLogLayer {
+    _private: (),
+}
+
+impl AccessLogLayer {
+    /// Logs.
+    #[must_use]
+    pub fn new() -> Self {
+        AccessLogLayer::default()
+    }
+}
+
+impl<S> Layer<S> for AccessLogLayer {
+    type Service = AccessLog<S>;
+
+    fn layer(&self, inner: S) -> AccessLog<S> {
+        AccessLog { inner }
+    }
+}
+
+/// See [`AccessLogLayer`].
+#[derive(Clone, Debug)]
+pub struct AccessLog<S> {
+    inner: S,
+}
+
+impl<S, Q, B> Service<Request<Q>> for AccessLog<S>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        if !tracing::enabled!(target: "aiproxy::access", tracing::Level::INFO) {
+            return ResponseFuture { inner: self.inner.call(request), line: None };
+        }
+        let trail = request.extensions_mut().get_or_insert_default::<Trail>().clone();
+        let request_id = request
+            .headers()
+            .get("x-request-id")
+            .and_then(|id| id.to_str().ok())
+            .map(|id| id.chars().take(64).collect());
+        let line = Line {
+            method: request.method().clone(),
+            path: request.uri().path().chars().take(120).collect(),
+            request_id,
+            trail,
+            start: Instant::now(),
+            status: 0,
+            bytes: 0,
+            end: "client left",
+        };
+        ResponseFuture { inner: self.inner.call(request), line: Some(Box::new(line)) }
+    }
+}
+
+/// What the line will say; written when it is dropped, however the request ended.
+struct Line {
+    method: Method,
+    path: String,
+    request_id: Option<String>,
+    trail: Trail,
+    start: Instant,
+    status: u16,
+    bytes: u64,
+    end: &'static str,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let notes = self.trail.lock();
+        let served = notes.attempts.last();
+        tracing::info!(
+            target: "aiproxy::access",
+            request_id = self.request_id.as_deref(),
+            method = %self.method,
+            path = %Printable(&self.path),
+            status = self.status,
+            end = self.end,
+            model = notes.model.as_deref().map(|model| tracing::field::display(Printable(model))),
+            upstream = served.map(|attempt| &*attempt.upstream),
+            upstream_model = served.and_then(|attempt| attempt.upstream_model.as_deref()),
+            attempts = %Attempts(&notes),
+            error = notes.failure,
+            stream = notes.stream,
+            tokens_in = notes.usage.input,
+            tokens_cached = notes.usage.cache_read,
+            tokens_out = notes.usage.output,
+            bytes = self.bytes,
+            ms = self.start.elapsed().as_millis() as u64,
+            "request"
+        );
+    }
+}
+
+/// A client's text without control characters: it must not move the cursor of whoever reads the log.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        self.0.chars().try_for_each(|c| f.write_char(if c.is_control() { '?' } else { c }))
+    }
+}
+
+/// `a:upstream_5xx b:ok`
+struct Attempts<'a>(&'a Notes);
+
+impl fmt::Display for Attempts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, attempt) in self.0.attempts.iter().enumerate() {
+            let space = if at > 0 { " " } else { "" };
+            write!(f, "{space}{}:{}", attempt.upstream, attempt.outcome)?;
+        }
+        Ok(())
+    }
+}
+
+pin_project! {
+    /// Response future of [`AccessLog`].
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        line: Option<Box<Line>>,
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("access_log::ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<ResponseBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = ready!(this.inner.poll(cx));
+        let mut line = this.line.take();
+        Poll::Ready(result.map(|response| {
+            if let Some(line) = &mut line {
+                line.status = response.status().as_u16();
+            }
+            response.map(|inner| ResponseBody { inner, line })
+        }))
+    }
+}
+
+pin_project! {
+    /// Response body of [`AccessLog`].
+    pub struct ResponseBody<B> {
+        #[pin]
+        inner: B,
+        line: Option<Box<Line>>,
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("access_log::ResponseBody").finish_non_exhaustive()
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        if let Some(line) = this.line.as_mut() {
+            let end = match &frame {
+                Some(Ok(frame)) => {
+                    line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    this.inner.is_end_stream().then_some("whole")
+                }
+                Some(Err(_)) => Some("broken"),
+                None => Some("whole"),
+            };
+            if let Some(end) = end {
+                line.end = end;
+                *this.line = None;
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

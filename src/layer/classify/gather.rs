@@ -1,0 +1,241 @@
+//! Reads an answer as far as it takes to tell success from failure. Pure: frames in, verdict out.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::response::Parts;
+
+use super::watch::{Begun, Watch};
+use crate::error::{Error, Stage, UpstreamError};
+use crate::headers;
+use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::{Operation, Protocol, json, parse_error};
+
+/// An error answer is read so far, and no further (T179).
+const ERROR_LIMIT: usize = 64 << 10;
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Feed more.
+    More,
+    /// It failed.
+    Failed(Failure),
+    /// A whole JSON document.
+    Document(Bytes),
+    /// A stream whose content has begun, and what came of it so far.
+    Stream(Box<Watch>, VecDeque<Bytes>),
+}
+
+/// A failure that may still need the answer's head.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Error(Error),
+    /// The upstream reported an error: in an error answer, or inside a 200.
+    Reported {
+        protocol: Protocol,
+        status: StatusCode,
+        body: Bytes,
+        view: Option<Box<ErrorView>>,
+    },
+}
+
+impl Failure {
+    pub(super) fn with_head(self, head: &Parts) -> Error {
+        match self {
+            Failure::Error(error) => error,
+            Failure::Reported { protocol, status, body, view } => {
+                let headers = headers::error_headers(&head.headers);
+                let mut error = UpstreamError::new(protocol, status, headers, body);
+                if let Some(view) = view {
+                    error.view = *view;
+                }
+                Error::Upstream(Box::new(error))
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Gather {
+    protocol: Protocol,
+    limit: usize,
+    reading: Reading,
+}
+
+#[derive(Debug)]
+enum Reading {
+    /// The body of an error answer.
+    Failure(StatusCode, BytesMut),
+    /// A JSON document.
+    Document(Operation, Joined),
+    /// A stream, until its content begins.
+    Stream(Box<Watch>, VecDeque<Bytes>, usize),
+}
+
+/// Frames joined to one buffer; a single one is kept as it is.
+#[derive(Debug, Default)]
+struct Joined {
+    first: Bytes,
+    more: BytesMut,
+}
+
+impl Joined {
+    fn len(&self) -> usize {
+        self.first.len() + self.more.len()
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.more.is_empty() {
+            self.more.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.more.extend_from_slice(&data);
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.more.is_empty() { std::mem::take(&mut self.first) } else { self.more.split().freeze() }
+    }
+}
+
+impl Gather {
+    pub(super) fn new(head: &Parts, protocol: Protocol, operation: Operation, limit: usize) -> Self {
+        let reading = if !head.status.is_success() {
+            Reading::Failure(head.status, BytesMut::new())
+        } else if headers::is_event_stream(&head.headers) {
+            Reading::Stream(Box::new(Watch::new(protocol)), VecDeque::new(), 0)
+        } else {
+            Reading::Document(operation, Joined::default())
+        };
+        Gather { protocol, limit, reading }
+    }
+
+    pub(super) fn push(&mut self, data: Bytes) -> Step {
+        match &mut self.reading {
+            Reading::Failure(status, read) => {
+                let room = ERROR_LIMIT.saturating_sub(read.len()).min(data.len());
+                read.extend_from_slice(data.get(..room).unwrap_or_default());
+                if read.len() < ERROR_LIMIT { Step::More } else { reported(self.protocol, *status, read) }
+            }
+            Reading::Document(_, joined) => {
+                if joined.len() + data.len() > self.limit {
+                    return failed(Error::codec("the upstream's answer is too large"));
+                }
+                joined.push(data);
+                Step::More
+            }
+            Reading::Stream(watch, held, size) => {
+                let begun = watch.push(&data);
+                *size += data.len();
+                held.push_back(data);
+                match begun {
+                    Begun::Error(view) => self.error_in_stream(view),
+                    Begun::Yes => self.commit(),
+                    Begun::No if *size > self.limit => {
+                        failed(Error::codec("too much came before the answer began"))
+                    }
+                    Begun::No => Step::More,
+                }
+            }
+        }
+    }
+
+    /// The body has ended.
+    pub(super) fn finish(&mut self) -> Step {
+        match &mut self.reading {
+            Reading::Failure(status, read) => reported(self.protocol, *status, read),
+            Reading::Document(operation, joined) => {
+                let bytes = joined.take();
+                match judge(self.protocol, *operation, &bytes) {
+                    Ok(()) => Step::Document(bytes),
+                    Err(failure) => Step::Failed(failure),
+                }
+            }
+            Reading::Stream(watch, ..) => match watch.finish() {
+                Begun::Error(view) => self.error_in_stream(view),
+                // Only the end told that it had begun: an answer whose last event no blank line closed.
+                Begun::Yes => self.commit(),
+                Begun::No => failed(Error::codec("the upstream's stream ended before it began")),
+            },
+        }
+    }
+
+    /// The connection broke.
+    pub(super) fn broken(&mut self, error: Error) -> Step {
+        match (&mut self.reading, error) {
+            // What came of an error answer says more than that it was cut.
+            (Reading::Failure(status, read), _) => reported(self.protocol, *status, read),
+            (_, Error::Internal(source)) => failed(Error::Transport { stage: Stage::Body, source }),
+            (_, error) => failed(error),
+        }
+    }
+
+    fn error_in_stream(&self, view: Box<ErrorView>) -> Step {
+        let status = StatusCode::from_u16(view.kind.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        // The event is no error body of this protocol: clients get it rendered anew.
+        let (_, body) = crate::protocol::render_error(self.protocol, &view);
+        Step::Failed(Failure::Reported {
+            protocol: self.protocol,
+            status,
+            body: Bytes::from(body),
+            view: Some(view),
+        })
+    }
+
+    fn commit(&mut self) -> Step {
+        let Reading::Stream(watch, held, _) = &mut self.reading else { return Step::More };
+        let watch = std::mem::replace(watch, Box::new(Watch::new(self.protocol)));
+        Step::Stream(watch, std::mem::take(held))
+    }
+}
+
+fn failed(error: Error) -> Step {
+    Step::Failed(Failure::Error(error))
+}
+
+fn reported(protocol: Protocol, status: StatusCode, read: &mut BytesMut) -> Step {
+    let body = std::mem::take(read).freeze();
+    Step::Failed(Failure::Reported { protocol, status, body, view: None })
+}
+
+/// The top-level members that tell an answer from an error (T017) and from nonsense.
+const KEYS: [&str; 8] =
+    ["error", "content", "choices", "output", "candidates", "promptFeedback", "input_tokens", "totalTokens"];
+
+fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<(), Failure> {
+    if bytes.first() == Some(&b'[') && protocol == Protocol::Gemini {
+        return Ok(());
+    }
+    let members = json::members(bytes, KEYS)
+        .map_err(|_| Failure::Error(Error::codec("the upstream's answer is not JSON")))?;
+    let has = |index: usize| {
+        members.spans[index]
+            .as_ref()
+            .and_then(|span| bytes.get(span.clone()))
+            .is_some_and(|value| value != b"null")
+    };
+    let is_answer = match (operation, protocol) {
+        (Operation::CountTokens, _) => has(6) || has(7),
+        (_, Protocol::Anthropic) => has(1),
+        (_, Protocol::OpenAi) => has(2),
+        (_, Protocol::Responses) => has(3),
+        (_, Protocol::Gemini) => has(4) || has(5) || !has(0),
+    };
+    // Responses has an `error` member beside its output: a failed response is one.
+    if has(0) {
+        let view = parse_error(protocol, 200, bytes);
+        let kind = if view.kind.status() < 400 { FaultKind::BadUpstream } else { view.kind };
+        let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let view = Some(Box::new(ErrorView { kind, ..view }));
+        return Err(Failure::Reported { protocol, status, body: bytes.clone(), view });
+    }
+    if is_answer {
+        Ok(())
+    } else {
+        Err(Failure::Error(Error::codec("the upstream's answer is none of its protocol")))
+    }
+}

@@ -1,0 +1,120 @@
+//! Tells success from failure: `Ok` only once an answer has really begun.
+//!
+//! An upstream may say 200 and then fail: an error object as the body, an error as the first event, an
+//! empty stream. For a stream, `Ok` comes after the first event that means something to the client
+//! (a part begins, or a finish; openings, roles and pings do not count, section 3.3); for a JSON document,
+//! after all of it has arrived. What was read up to there is held, within bounds, and sent first.
+//! Afterwards it goes on watching: a stream that ends without its terminal event ends in an error
+//! (T021), never in silence.
+//!
+//! Innermost but for clocks and credentials, so that breaker, failover and metrics all see one kind of
+//! failure.
+
+mod body;
+mod future;
+mod gather;
+mod watch;
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::{Layer, Service};
+
+use crate::error::Error;
+use crate::payload::Payload;
+
+pub use body::ResponseBody;
+pub use future::ResponseFuture;
+
+/// Turns error answers, errors in disguise and broken streams into `Err`.
+///
+/// # Errors
+///
+/// [`Error::Upstream`] for an error answer, [`Error::Codec`] for what is no answer at all, and as the
+/// end of a body that breaks off.
+///
+/// # Example
+///
+/// ```
+/// use aiproxy::layer::{ClassifyLayer, CollectLayer};
+/// use aiproxy::{Body, Error, Payload};
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(CollectLayer::default())
+///     .layer(ClassifyLayer::new())
+///     .service(service_fn(|_: Request<Payload>| async {
+///         let disguised = br#"{"error":{"message":"overloaded","type":"server_error"}}"#.to_vec();
+///         let response = Response::builder().header("content-type", "application/json").body(Body::from(disguised));
+///         Ok::<_, Error>(response.unwrap())
+///     }));
+/// let request = Request::post("/v1/chat/completions").body(r#"{"model":"m"}"#.to_owned()).unwrap();
+/// assert!(matches!(service.oneshot(request).await, Err(Error::Upstream(_))));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ClassifyLayer {
+    limit: usize,
+}
+
+impl ClassifyLayer {
+    /// Holds JSON answers, and what comes before a stream's first content, up to 64 MiB.
+    #[must_use]
+    pub fn new() -> Self {
+        ClassifyLayer { limit: 64 << 20 }
+    }
+
+    /// Most bytes to hold.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+}
+
+impl Default for ClassifyLayer {
+    fn default() -> Self {
+        ClassifyLayer::new()
+    }
+}
+
+impl<S> Layer<S> for ClassifyLayer {
+    type Service = Classify<S>;
+
+    fn layer(&self, inner: S) -> Classify<S> {
+        Classify { inner, limit: self.limit }
+    }
+}
+
+/// See [`ClassifyLayer`].
+#[derive(Clone, Debug)]
+pub struct Classify<S> {
+    inner: S,
+    limit: usize,
+}
+
+impl<S, B> Service<Request<Payload>> for Classify<S>
+where
+    S: Service<Request<Payload>, Response = Response<B>>,
+    S::Error: Into<Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<Error>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        let protocol = request.body().protocol();
+        let operation = request.body().operation();
+        ResponseFuture::new(self.inner.call(request), protocol, operation, self.limit)
+    }
+}

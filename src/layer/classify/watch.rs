@@ -1,0 +1,79 @@
+//! Watches a native stream on its way: has it begun, may it end here.
+
+use crate::error::Error;
+use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::sse::Decoder;
+use crate::protocol::{Observer, Protocol, Signal};
+
+/// Whether content has begun.
+#[derive(Debug)]
+pub(super) enum Begun {
+    No,
+    Yes,
+    Error(Box<ErrorView>),
+}
+
+/// Watches one stream. The frames themselves pass untouched.
+#[derive(Debug)]
+pub(super) struct Watch {
+    decoder: Decoder,
+    observer: Observer,
+}
+
+impl Watch {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Watch { decoder: Decoder::default(), observer: Observer::new(protocol) }
+    }
+
+    /// Looks at a frame; an error counts even behind content of the same frame.
+    pub(super) fn push(&mut self, data: &[u8]) -> Begun {
+        let mut begun = Begun::No;
+        let observer = &mut self.observer;
+        let fits = self.decoder.push(data, |event| note(&mut begun, observer.event(&event)));
+        match fits {
+            Ok(()) => begun,
+            Err(long) => Begun::Error(Box::new(ErrorView::new(FaultKind::BadUpstream, long.to_string()))),
+        }
+    }
+
+    /// Looks at a last event that no blank line closed.
+    pub(super) fn finish(&mut self) -> Begun {
+        let mut begun = Begun::No;
+        let observer = &mut self.observer;
+        self.decoder.finish(|event| note(&mut begun, observer.event(&event)));
+        begun
+    }
+
+    /// Whether the stream may end here as a complete answer.
+    pub(super) fn may_end(&self) -> bool {
+        self.observer.seen().may_end
+    }
+
+    /// Makes `error` the end of the stream: what a client that reads it raw is to see (5.4).
+    pub(super) fn end_with(&self, error: Error) -> Error {
+        match error {
+            Error::Stream { .. } => error,
+            error => {
+                let event = self.observer.error_event(&error.view()).into();
+                Error::Stream { error: Box::new(error), event }
+            }
+        }
+    }
+}
+
+fn note(begun: &mut Begun, signal: Signal) {
+    match signal {
+        Signal::Quiet => {}
+        Signal::Content => {
+            if matches!(begun, Begun::No) {
+                *begun = Begun::Yes;
+            }
+        }
+        // The first error is the one that explains the others.
+        Signal::Error(view) => {
+            if !matches!(begun, Begun::Error(_)) {
+                *begun = Begun::Error(Box::new(view));
+            }
+        }
+    }
+}

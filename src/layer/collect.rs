@@ -1,0 +1,295 @@
+//! Reads the request body once and looks into it: `Request<B>` becomes `Request<Payload>`.
+//!
+//! Stands after keys and limits, so that nothing is buffered for a stranger, and outside everything
+//! that must know the model or replay the body.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::trail::Trail;
+use crate::error::{BoxError, Error};
+use crate::payload::Payload;
+use crate::protocol::Endpoint;
+use crate::protocol::canonical::FaultKind;
+
+/// Reads request bodies up to a limit, in bytes.
+///
+/// # Errors
+///
+/// 404 and 405 for what no endpoint serves, 413 above the limit, 400 for a body that is no JSON
+/// object with a model.
+///
+/// # Example
+///
+/// ```
+/// use aiproxy::layer::CollectLayer;
+/// use aiproxy::{Error, Payload};
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new()
+///     .layer(CollectLayer::new(8 << 20))
+///     .service(service_fn(|request: Request<Payload>| async move {
+///         Ok::<_, Error>(Response::new(request.body().model().to_owned()))
+///     }));
+/// let request = Request::post("/v1/messages").body(r#"{"model":"claude"}"#.to_owned()).unwrap();
+/// assert_eq!(service.oneshot(request).await?.into_body(), "claude");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CollectLayer {
+    limit: usize,
+}
+
+impl CollectLayer {
+    /// Bodies of at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        CollectLayer { limit }
+    }
+}
+
+impl Default for CollectLayer {
+    /// 64 MiB: twice what the largest provider takes, for PDFs and images in base64.
+    fn default() -> Self {
+        CollectLayer::new(64 << 20)
+    }
+}
+
+impl<S> Layer<S> for CollectLayer {
+    type Service = Collect<S>;
+
+    fn layer(&self, inner: S) -> Collect<S> {
+        Collect { inner, limit: self.limit }
+    }
+}
+
+/// See [`CollectLayer`].
+#[derive(Clone, Debug)]
+pub struct Collect<S> {
+    inner: S,
+    limit: usize,
+}
+
+impl<S, B, R> Service<Request<B>> for Collect<S>
+where
+    S: Service<Request<Payload>, Response = Response<R>> + Clone,
+    S::Error: Into<Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<R>;
+    type Error = Error;
+    type Future = ResponseFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
+        let (parts, body) = request.into_parts();
+        let too_large = body.size_hint().lower() > self.limit as u64;
+        let start = match endpoint(&parts) {
+            Err(error) => Err(error),
+            Ok(_) if too_large => Err(too_long(self.limit)),
+            Ok(endpoint) => Ok(endpoint),
+        };
+        match start {
+            Err(error) => ResponseFuture { state: State::Failed { error: Some(error) } },
+            Ok(endpoint) => {
+                // The future takes the ready service; its clone is not ready.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture {
+                    state: State::Reading {
+                        body,
+                        read: Read { first: Bytes::new(), more: BytesMut::new(), limit: self.limit },
+                        rest: Some((inner, parts, endpoint)),
+                    },
+                }
+            }
+        }
+    }
+}
+
+fn endpoint(parts: &http::request::Parts) -> Result<Endpoint, Error> {
+    let Some(endpoint) = Endpoint::parse(parts.uri.path(), parts.uri.query()) else {
+        return Err(Error::request(FaultKind::NotFound, "no such endpoint"));
+    };
+    if parts.method != http::Method::POST {
+        return Err(Error::request(FaultKind::Method, "use POST here"));
+    }
+    Ok(endpoint)
+}
+
+fn too_long(limit: usize) -> Error {
+    Error::request(FaultKind::TooLarge, format!("the request body is larger than {limit} bytes"))
+}
+
+/// What has been read: one frame is kept as it is, only further ones are joined.
+#[derive(Debug)]
+struct Read {
+    first: Bytes,
+    more: BytesMut,
+    limit: usize,
+}
+
+impl Read {
+    fn push(&mut self, data: Bytes) -> Result<(), Error> {
+        if self.first.len() + self.more.len() + data.len() > self.limit {
+            return Err(too_long(self.limit));
+        }
+        if self.first.is_empty() && self.more.is_empty() {
+            self.first = data;
+        } else {
+            if self.more.is_empty() {
+                self.more.extend_from_slice(&std::mem::take(&mut self.first));
+            }
+            self.more.extend_from_slice(&data);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.more.is_empty() { std::mem::take(&mut self.first) } else { self.more.split().freeze() }
+    }
+}
+
+pin_project! {
+    /// Response future of [`Collect`].
+    pub struct ResponseFuture<S, B>
+    where
+        S: Service<Request<Payload>>,
+    {
+        #[pin]
+        state: State<S, B, S::Future>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B, F> {
+        Reading { #[pin] body: B, read: Read, rest: Option<(S, http::request::Parts, Endpoint)> },
+        Calling { #[pin] future: F },
+        Failed { error: Option<Error> },
+    }
+}
+
+impl<S, B, R> Future for ResponseFuture<S, B>
+where
+    S: Service<Request<Payload>, Response = Response<R>>,
+    S::Error: Into<Error>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<R>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProj::Calling { future } => return future.poll(cx).map_err(Into::into),
+                StateProj::Failed { error } => {
+                    let error = error.take().unwrap_or(Error::Overloaded);
+                    return Poll::Ready(Err(error));
+                }
+                StateProj::Reading { body, read, rest } => match ready!(body.poll_frame(cx)) {
+                    Some(Ok(frame)) => {
+                        if let Ok(data) = frame.into_data() {
+                            read.push(data)?;
+                        }
+                    }
+                    Some(Err(error)) => return Poll::Ready(Err(broken(error.into()))),
+                    None => {
+                        let bytes = read.take();
+                        let Some((mut inner, parts, endpoint)) = rest.take() else {
+                            return Poll::Pending;
+                        };
+                        let request = Request::from_parts(parts, Payload::new(endpoint, bytes)?);
+                        Trail::note(&request, |notes| {
+                            notes.model = Some(request.body().client_model().clone());
+                            notes.stream = request.body().stream();
+                        });
+                        let future = inner.call(request);
+                        this.state.set(State::Calling { future });
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// The client's body broke off, or a body limit of the embedding program was hit.
+fn broken(error: BoxError) -> Error {
+    match Error::from(error) {
+        Error::Internal(_) => Error::request(FaultKind::InvalidRequest, "the request body could not be read"),
+        ours => ours,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Full, StreamBody};
+    use tower::{ServiceExt, service_fn};
+
+    fn service(
+        limit: usize,
+    ) -> impl Service<Request<Full<Bytes>>, Response = Response<Bytes>, Error = Error> {
+        CollectLayer::new(limit).layer(echo())
+    }
+
+    fn echo()
+    -> impl Service<Request<Payload>, Response = Response<Bytes>, Error = Error, Future: Send> + Clone {
+        service_fn(|request: Request<Payload>| async move {
+            Ok::<_, Error>(Response::new(request.body().wire_bytes()))
+        })
+    }
+
+    fn kind(error: Error) -> FaultKind {
+        error.view().kind
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_by_its_length_alone() {
+        let request = Request::post("/v1/messages").body(Full::from(r#"{"model":"m"}"#)).unwrap();
+        assert_eq!(kind(service(5).oneshot(request).await.unwrap_err()), FaultKind::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_arrives_whole_and_is_bounded_too() {
+        let pieces = |n: usize| {
+            let frames = [r#"{"mod"#, r#"el":"m"#, r#""}"#].into_iter().take(n);
+            StreamBody::new(futures_util::stream::iter(
+                frames.map(|p| Ok::<_, Error>(http_body::Frame::data(Bytes::from(p)))),
+            ))
+        };
+        let whole = Request::post("/v1/messages").body(pieces(3)).unwrap();
+        let answer = CollectLayer::new(100).layer(echo()).oneshot(whole).await.unwrap();
+        assert_eq!(answer.into_body(), r#"{"model":"m"}"#);
+        let long = Request::post("/v1/messages").body(pieces(3)).unwrap();
+        let error = CollectLayer::new(8).layer(echo()).oneshot(long).await.unwrap_err();
+        assert_eq!(kind(error), FaultKind::TooLarge);
+        let cut = Request::post("/v1/messages").body(pieces(2)).unwrap();
+        let error = CollectLayer::new(100).layer(echo()).oneshot(cut).await.unwrap_err();
+        assert_eq!(kind(error), FaultKind::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn unknown_paths_and_methods_are_told_apart() {
+        for (method, path, want) in
+            [("POST", "/nothing", FaultKind::NotFound), ("GET", "/v1/messages", FaultKind::Method)]
+        {
+            let request = Request::builder().method(method).uri(path).body(Full::default()).unwrap();
+            assert_eq!(kind(service(100).oneshot(request).await.unwrap_err()), want, "{path}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Every metric: its name, its unit, its help. An API: a name changes only with a deprecation.
+//!
+//! Labels come from closed sets: protocols, configured upstream and model names (else `other`), and the
+//! vocabulary of [`Error::error_type`](crate::Error::error_type). Never text of a client.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Client requests by outcome.
+pub const REQUESTS: &str = "aiproxy_requests_total";
+/// Time to the last byte of the answer.
+pub const REQUEST_DURATION: &str = "aiproxy_request_duration_seconds";
+/// Time to the first byte of the answer's body.
+pub const TIME_TO_FIRST_BYTE: &str = "aiproxy_time_to_first_event_seconds";
+/// Requests under way, each until its last byte.
+pub const IN_FLIGHT: &str = "aiproxy_inflight_requests";
+/// Attempts at upstreams.
+pub const ATTEMPTS: &str = "aiproxy_upstream_attempts_total";
+/// Time of an attempt to its commit point or failure.
+pub const ATTEMPT_DURATION: &str = "aiproxy_upstream_ttft_seconds";
+/// Requests that moved from one upstream to another.
+pub const FAILOVERS: &str = "aiproxy_failovers_total";
+/// Tokens that upstreams reported.
+pub const TOKENS: &str = "aiproxy_tokens_total";
+/// State of an upstream's breaker.
+pub const BREAKER_STATE: &str = "aiproxy_breaker_state";
+/// Breakers that opened.
+pub const BREAKER_TRANSITIONS: &str = "aiproxy_breaker_transitions_total";
+/// What translation could not carry.
+pub const TRANSLATION_LOSSES: &str = "aiproxy_translation_losses_total";
+/// Streams that failed after they had begun, or whose client left.
+pub const STREAM_ABORTS: &str = "aiproxy_stream_aborts_total";
+/// Version of the running program.
+pub const BUILD_INFO: &str = "aiproxy_build_info";
+/// Log lines that could not be written.
+pub const LOG_DROPPED: &str = "aiproxy_log_dropped_total";
+
+/// Bucket bounds of the duration histograms, in seconds.
+pub const DURATION_BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
+
+/// Tells the installed recorder the help texts.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Client requests, by outcome");
+    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Time to the last byte of the answer");
+    describe_histogram!(TIME_TO_FIRST_BYTE, Unit::Seconds, "Time to the first byte of the answer's body");
+    describe_gauge!(IN_FLIGHT, "Requests under way, each until the last byte of its answer");
+    describe_counter!(ATTEMPTS, "Attempts at upstreams, by error type");
+    describe_histogram!(
+        ATTEMPT_DURATION,
+        Unit::Seconds,
+        "Time of an attempt to its first content or failure"
+    );
+    describe_counter!(FAILOVERS, "Requests that moved on from one upstream to another");
+    describe_counter!(TOKENS, "Tokens as reported by upstreams, by kind");
+    describe_gauge!(BREAKER_STATE, "Worst circuit of an upstream: 0 closed, 1 half-open, 2 open");
+    describe_counter!(BREAKER_TRANSITIONS, "Circuits that opened, by reason");
+    describe_counter!(TRANSLATION_LOSSES, "Fields that a translation dropped or approximated");
+    describe_counter!(
+        STREAM_ABORTS,
+        "Streams that ended before their answer did, by the side that ended them"
+    );
+    describe_gauge!(BUILD_INFO, "Always 1; the label tells the version");
+    describe_counter!(LOG_DROPPED, "Log lines that could not be written");
+}

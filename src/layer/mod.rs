@@ -1,0 +1,58 @@
+//! One room per concern. Each layer works alone in front of any tower service.
+//!
+//! Outermost first, the order in which [`Gateway`](crate::Gateway) stacks them:
+//!
+//! | layer | concern |
+//! |---|---|
+//! | [`MetricsLayer`] | counts and times |
+//! | [`AccessLogLayer`] | one line per request |
+//! | [`RespondLayer`] | errors become answers in the client's protocol |
+//! | [`RequireApiKeyLayer`] | known clients only |
+//! | [`InFlightLimitLayer`] | requests under way |
+//! | [`CollectLayer`] | the body, read once: `Request<B>` → `Request<Payload>` |
+//! | [`failover::Failover`] | asks another upstream |
+//! | [`balance::WeightedBalance`] | whose turn it is |
+//! | [`ModelFilterLayer`] | which models an upstream serves |
+//! | [`CircuitBreakerLayer`] | rest after failures |
+//! | [`ModelMapLayer`] | the upstream's names of models |
+//! | [`TranslateLayer`] | protocols |
+//! | [`UsageLayer`] | token counts |
+//! | [`MustStreamLayer`] | streaming-only upstreams |
+//! | [`ClassifyLayer`] | success or failure |
+//! | [`StreamTimeoutLayer`] | clocks of one attempt |
+//! | [`CredentialsLayer`] | the upstream's key |
+
+pub mod access_log;
+pub mod balance;
+pub mod circuit_breaker;
+pub mod classify;
+pub mod collect;
+pub mod credentials;
+pub mod failover;
+pub mod in_flight_limit;
+pub mod metrics;
+pub mod model_filter;
+pub mod model_map;
+pub mod must_stream;
+pub mod require_api_key;
+pub mod respond;
+pub mod stream_timeout;
+pub mod trail;
+pub mod translate;
+pub mod usage;
+
+pub use access_log::{AccessLog, AccessLogLayer};
+pub use circuit_breaker::{BreakerPolicy, CircuitBreaker, CircuitBreakerLayer};
+pub use classify::{Classify, ClassifyLayer};
+pub use collect::{Collect, CollectLayer};
+pub use credentials::{Credentials, CredentialsLayer};
+pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
+pub use metrics::{Metrics, MetricsLayer};
+pub use model_filter::{ModelFilter, ModelFilterLayer};
+pub use model_map::{ModelMap, ModelMapLayer};
+pub use must_stream::{MustStream, MustStreamLayer};
+pub use require_api_key::{RequireApiKey, RequireApiKeyLayer};
+pub use respond::{Respond, RespondLayer};
+pub use stream_timeout::{StreamTimeout, StreamTimeoutLayer};
+pub use translate::{Translate, TranslateLayer};
+pub use usage::{Usage, UsageLayer};

@@ -1,0 +1,223 @@
+//! Clocks on one attempt at one upstream: time to the head of its answer, time between two pieces.
+//!
+//! Innermost but for the credentials, so that every attempt has clocks of its own and a slow upstream
+//! fails over. Silence counts from when somebody waits for more: a client that reads slowly is no
+//! fault of the upstream. The alarm is looked at when it rings, not set anew for every piece.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep, sleep};
+use tower::{Layer, Service};
+
+use crate::error::{Clock, Error};
+
+/// Bounds the time to the response head and the silence in a body.
+///
+/// # Errors
+///
+/// [`Error::Timeout`] as the result, or as the end of the body.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use aiproxy::{Body, Error};
+/// use aiproxy::layer::StreamTimeoutLayer;
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let service = ServiceBuilder::new()
+///     .layer(StreamTimeoutLayer::new().head(Duration::from_secs(5)))
+///     .service(service_fn(|_: Request<()>| std::future::pending::<Result<Response<Body>, Error>>()));
+/// assert!(matches!(service.oneshot(Request::new(())).await, Err(Error::Timeout(_))));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StreamTimeoutLayer {
+    head: Option<Duration>,
+    idle: Option<Duration>,
+}
+
+impl StreamTimeoutLayer {
+    /// No bounds.
+    #[must_use]
+    pub fn new() -> Self {
+        StreamTimeoutLayer::default()
+    }
+
+    /// Most time to the response head. For an answer that is not streamed that is the whole
+    /// generation.
+    #[must_use]
+    pub fn head(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.head = most.into();
+        self
+    }
+
+    /// Longest silence in a body.
+    #[must_use]
+    pub fn idle(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.idle = most.into();
+        self
+    }
+}
+
+impl<S> Layer<S> for StreamTimeoutLayer {
+    type Service = StreamTimeout<S>;
+
+    fn layer(&self, inner: S) -> StreamTimeout<S> {
+        StreamTimeout { inner, clocks: *self }
+    }
+}
+
+/// See [`StreamTimeoutLayer`].
+#[derive(Clone, Debug)]
+pub struct StreamTimeout<S> {
+    inner: S,
+    clocks: StreamTimeoutLayer,
+}
+
+impl<S, Q, B> Service<Request<Q>> for StreamTimeout<S>
+where
+    S: Service<Request<Q>, Response = Response<B>>,
+    S::Error: Into<Error>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        ResponseFuture {
+            inner: self.inner.call(request),
+            head: self.clocks.head.map(sleep),
+            idle: self.clocks.idle,
+        }
+    }
+}
+
+pin_project! {
+    /// Response future of [`StreamTimeout`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        #[pin]
+        head: Option<Sleep>,
+        idle: Option<Duration>,
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<Error>,
+{
+    type Output = Result<Response<ResponseBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.inner.poll(cx) {
+            let idle = *this.idle;
+            return Poll::Ready(result.map_err(Into::into).map(|response| {
+                response.map(|inner| ResponseBody { inner, idle, silent_since: None, alarm: None })
+            }));
+        }
+        if let Some(head) = this.head.as_pin_mut() {
+            ready!(head.poll(cx));
+            return Poll::Ready(Err(Error::Timeout(Clock::Head)));
+        }
+        Poll::Pending
+    }
+}
+
+pin_project! {
+    /// Response body of [`StreamTimeout`].
+    #[derive(Debug)]
+    pub struct ResponseBody<B> {
+        #[pin]
+        inner: B,
+        idle: Option<Duration>,
+        silent_since: Option<Instant>,
+        // Made on the first silence: most answers never need it.
+        #[pin]
+        alarm: Option<Sleep>,
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut this = self.project();
+        if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
+            *this.silent_since = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let Some(idle) = *this.idle else { return Poll::Pending };
+        let rings_at = *this.silent_since.get_or_insert_with(Instant::now) + idle;
+        if this.alarm.is_none() {
+            this.alarm.set(Some(tokio::time::sleep_until(rings_at)));
+        }
+        while let Some(alarm) = this.alarm.as_mut().as_pin_mut() {
+            if alarm.poll(cx).is_pending() {
+                break;
+            }
+            if Instant::now() >= rings_at {
+                return Poll::Ready(Some(Err(Error::Timeout(Clock::Idle))));
+            }
+            // Something came since it was set.
+            if let Some(alarm) = this.alarm.as_mut().as_pin_mut() {
+                alarm.reset(rings_at);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, StreamBody};
+    use tower::{ServiceExt, service_fn};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_ends_in_an_error_and_a_slow_one_does_not() {
+        let frames = futures_util::stream::unfold(0u64, |n| async move {
+            // The third gap is too long.
+            tokio::time::sleep(Duration::from_secs(if n == 2 { 60 } else { 9 })).await;
+            Some((Ok::<_, Error>(Frame::data(Bytes::from_static(b"x"))), n + 1))
+        });
+        let mut frames = Some(StreamBody::new(Box::pin(frames)));
+        let service = StreamTimeoutLayer::new().idle(Duration::from_secs(10)).layer(service_fn(
+            move |_: Request<()>| std::future::ready(Ok::<_, Error>(Response::new(frames.take().unwrap()))),
+        ));
+        let mut body = Box::pin(service.oneshot(Request::new(())).await.unwrap().into_body());
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(matches!(body.frame().await, Some(Err(Error::Timeout(Clock::Idle)))));
+    }
+}

@@ -1,0 +1,145 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use pin_project_lite::pin_project;
+
+use crate::error::Error;
+use crate::protocol::canonical::{ErrorView, Event, Exchange, FaultKind};
+use crate::protocol::{StreamDecoder, StreamEncoder, sse};
+
+pin_project! {
+    /// A stream in the client's protocol, made of one in the upstream's, event by event.
+    pub struct StreamBody<B> {
+        #[pin]
+        inner: B,
+        machine: Machine,
+        ended: bool,
+    }
+}
+
+impl<B> StreamBody<B> {
+    pub(super) fn new(inner: B, exchange: &Exchange) -> Self {
+        StreamBody { inner, machine: Machine::new(exchange), ended: false }
+    }
+}
+
+impl<B> fmt::Debug for StreamBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("translate::StreamBody").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+/// The pure part: frames in, frames out.
+struct Machine {
+    events: sse::Decoder,
+    decoder: StreamDecoder,
+    encoder: StreamEncoder,
+    failure: Option<ErrorView>,
+}
+
+impl Machine {
+    fn new(exchange: &Exchange) -> Self {
+        Machine {
+            events: sse::Decoder::default(),
+            decoder: StreamDecoder::new(exchange.upstream, exchange.seed),
+            encoder: StreamEncoder::new(exchange),
+            failure: None,
+        }
+    }
+
+    /// Translates what `feed` hands out of the event decoder.
+    fn push(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        let Machine { events, decoder, encoder, failure } = self;
+        let mut sink = sink(encoder, failure, out);
+        let fits = events.push(data, |event| decoder.event(&event, &mut sink));
+        if let Err(long) = fits {
+            sink(Event::Error(ErrorView::new(FaultKind::BadUpstream, long.to_string())));
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        let Machine { events, decoder, encoder, failure } = self;
+        let mut sink = sink(encoder, failure, out);
+        events.finish(|event| decoder.event(&event, &mut sink));
+        decoder.finish(&mut sink);
+    }
+
+    fn fail(&mut self, view: ErrorView, out: &mut Vec<u8>) {
+        let Machine { encoder, failure, .. } = self;
+        sink(encoder, failure, out)(Event::Error(view));
+    }
+}
+
+/// Encodes each event; after an error nothing more is written.
+fn sink<'m>(
+    encoder: &'m mut StreamEncoder,
+    failure: &'m mut Option<ErrorView>,
+    out: &'m mut Vec<u8>,
+) -> impl FnMut(Event<'_>) + 'm {
+    move |event| {
+        if failure.is_some() {
+            return;
+        }
+        encoder.event(&event, out);
+        if let Event::Error(view) = event {
+            *failure = Some(view);
+        }
+    }
+}
+
+impl<B> Body for StreamBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut this = self.project();
+        loop {
+            if *this.ended {
+                return Poll::Ready(None);
+            }
+            let mut out = Vec::new();
+            let error = match ready!(this.inner.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    out.reserve(data.len() + data.len() / 2);
+                    this.machine.push(&data, &mut out);
+                    None
+                }
+                Some(Err(error)) => {
+                    let error = match error.into() {
+                        Error::Stream { error, .. } => *error,
+                        error => error,
+                    };
+                    this.machine.fail(error.view(), &mut out);
+                    Some(error)
+                }
+                None => {
+                    *this.ended = true;
+                    this.machine.finish(&mut out);
+                    None
+                }
+            };
+            // The failure leaves as an error, with the client's own error event in its hands, so that
+            // the breaker outside sees it.
+            if let Some(view) = this.machine.failure.take() {
+                *this.ended = true;
+                let error = error.unwrap_or_else(|| Error::Codec(Box::new(view)));
+                return Poll::Ready(Some(Err(Error::Stream { error: Box::new(error), event: out.into() })));
+            }
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(out.into()))));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}

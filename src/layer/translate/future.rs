@@ -1,0 +1,156 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http::response::Parts;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::body::StreamBody;
+use super::{Plan, rewrite_head};
+use crate::body::Body as OutBody;
+use crate::error::Error;
+use crate::headers;
+use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind};
+use crate::protocol::{StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
+
+pin_project! {
+    /// Response future of [`Translate`](super::Translate).
+    #[project = ResponseFutureProj]
+    pub enum ResponseFuture<F, B> {
+        #[doc(hidden)]
+        Relay { #[pin] inner: F },
+        #[doc(hidden)]
+        Translate { #[pin] inner: F, plan: Option<Plan>, reading: Option<Reading<B>> },
+        #[doc(hidden)]
+        Refused { error: Option<Error> },
+    }
+}
+
+/// A document on its way.
+#[doc(hidden)]
+pub struct Reading<B> {
+    head: Parts,
+    // Boxed because it is polled here after it came out of the inner future.
+    body: Pin<Box<B>>,
+    read: BytesMut,
+    plan: Plan,
+}
+
+impl<F, B> ResponseFuture<F, B> {
+    pub(super) fn relay(inner: F) -> Self {
+        ResponseFuture::Relay { inner }
+    }
+
+    pub(super) fn translate(inner: F, plan: Plan) -> Self {
+        ResponseFuture::Translate { inner, plan: Some(plan), reading: None }
+    }
+
+    pub(super) fn refused(error: Error) -> Self {
+        ResponseFuture::Refused { error: Some(error) }
+    }
+}
+
+impl<F, B> fmt::Debug for ResponseFuture<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("translate::ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<Error>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Error>,
+{
+    type Output = Result<Response<OutBody>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (inner, plan, slot) = match self.project() {
+            ResponseFutureProj::Relay { inner } => {
+                return inner.poll(cx).map_ok(|response| response.map(OutBody::new)).map_err(Into::into);
+            }
+            ResponseFutureProj::Refused { error } => {
+                return Poll::Ready(Err(error
+                    .take()
+                    .unwrap_or_else(|| Error::codec("polled after completion"))));
+            }
+            ResponseFutureProj::Translate { inner, plan, reading } => (inner, plan, reading),
+        };
+        let mut reading = match slot.take() {
+            Some(reading) => reading,
+            None => {
+                let (mut head, body) = ready!(inner.poll(cx)).map_err(Into::into)?.into_parts();
+                let Some(plan) = plan.take() else { return Poll::Pending };
+                if plan.exchange.stream && headers::is_event_stream(&head.headers) {
+                    rewrite_head(&mut head, true, plan.warnings);
+                    let body = StreamBody::new(body, &plan.exchange);
+                    return Poll::Ready(Ok(Response::from_parts(head, OutBody::new(body))));
+                }
+                Reading { head, body: Box::pin(body), read: BytesMut::new(), plan }
+            }
+        };
+        loop {
+            match reading.body.as_mut().poll_frame(cx) {
+                Poll::Pending => {
+                    *slot = Some(reading);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    // The size is bounded by Classify, which has all of it already.
+                    if let Ok(data) = frame.into_data() {
+                        reading.read.extend_from_slice(&data);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(None) => {
+                    let Reading { mut head, read, plan, .. } = reading;
+                    let is_stream = headers::is_event_stream(&head.headers);
+                    let bytes = document(&read, is_stream, &plan.exchange)
+                        .map_err(|view| Error::Codec(Box::new(view)))?;
+                    rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
+                    return Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))));
+                }
+            }
+        }
+    }
+}
+
+/// Translates a whole answer: to a document, or replayed as a stream for a client that wants one.
+fn document(read: &[u8], is_stream: bool, exchange: &Exchange) -> Result<Vec<u8>, ErrorView> {
+    let bad = |message: &str| ErrorView::new(FaultKind::BadUpstream, message);
+    let mut out = Vec::with_capacity(read.len() + read.len() / 4 + 256);
+    if is_stream {
+        let response = collect(read, exchange)?;
+        encode_response(&response, exchange, &mut out)?;
+        return Ok(out);
+    }
+    let text = std::str::from_utf8(read).map_err(|_| bad("the upstream's answer is not UTF-8"))?;
+    let response = decode_response(exchange.upstream, text, exchange.seed)?;
+    if exchange.stream {
+        let mut encoder = StreamEncoder::new(exchange);
+        response.replay(|event| encoder.event(&event, &mut out));
+    } else {
+        encode_response(&response, exchange, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Folds a stream that nobody asked for.
+fn collect(
+    read: &[u8],
+    exchange: &Exchange,
+) -> Result<crate::protocol::canonical::Response<'static>, ErrorView> {
+    let mut collector = Collector::default();
+    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
+    let mut events = sse::Decoder::default();
+    let mut sink = |event: sse::Event<'_>| decoder.event(&event, &mut |event| collector.event(event));
+    events.push(read, &mut sink).map_err(|long| ErrorView::new(FaultKind::BadUpstream, long.to_string()))?;
+    events.finish(&mut sink);
+    decoder.finish(&mut |event| collector.event(event));
+    collector.finish()
+}

@@ -1,0 +1,242 @@
+//! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal.
+//!
+//! The request is read into the canonical form and written as the upstream takes it; what it cannot
+//! carry is named in `x-aiproxy-warnings` and counted, or refused when leaving it out would change the
+//! answer unseen. Streams are translated event by event as they come, never buffered. The pure half is
+//! [`crate::protocol`].
+
+mod body;
+mod future;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::Body;
+use tower::{Layer, Service};
+
+use super::metrics::names;
+use crate::body::Body as OutBody;
+use crate::clock;
+use crate::error::Error;
+use crate::payload::Payload;
+use crate::protocol::canonical::{ErrorView, Exchange, FaultKind, Losses};
+use crate::protocol::{Dialect, Operation, Protocol, Target, decode_request, encode_request};
+
+pub use future::ResponseFuture;
+
+/// Speaks an upstream's protocol for clients of any.
+///
+/// # Errors
+///
+/// [`Error::Request`] if the client's request cannot be read, [`Error::Untranslatable`] if it cannot be
+/// said in the upstream's protocol, [`Error::Codec`] if the answer cannot be read.
+///
+/// # Example
+///
+/// ```
+/// use aiproxy::layer::{CollectLayer, TranslateLayer};
+/// use aiproxy::protocol::Protocol;
+/// use aiproxy::{Body, Error, Payload};
+/// use http::{Request, Response};
+/// use http_body_util::BodyExt;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new()
+///     .layer(CollectLayer::default())
+///     .layer(TranslateLayer::new(Protocol::OpenAi))
+///     .service(service_fn(|request: Request<Payload>| async move {
+///         assert_eq!(request.body().protocol(), Protocol::OpenAi);
+///         let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
+///         Ok::<_, Error>(Response::builder().header("content-type", "application/json").body(Body::from(answer.as_bytes().to_vec())).unwrap())
+///     }));
+/// let request = Request::post("/v1/messages")
+///     .body(r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}"#.to_owned())
+///     .unwrap();
+/// let answer = service.oneshot(request).await?.into_body().collect().await?.to_bytes();
+/// let answer = String::from_utf8_lossy(&answer);
+/// assert!(answer.contains(r#""type":"message""#) && answer.contains(r#""text":"Hi""#));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TranslateLayer {
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    upstream: Protocol,
+    dialect: Dialect,
+    default_max_tokens: Option<u64>,
+}
+
+impl TranslateLayer {
+    /// The upstream speaks this protocol.
+    #[must_use]
+    pub fn new(upstream: Protocol) -> Self {
+        let settings = Settings { upstream, dialect: Dialect::default(), default_max_tokens: None };
+        TranslateLayer { settings: Arc::new(settings) }
+    }
+
+    /// How the upstream bends its protocol.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        Arc::make_mut(&mut self.settings).dialect = dialect;
+        self
+    }
+
+    /// The output limit to send where the upstream demands one and the client gave none. Default: the
+    /// model's maximum, else 4096.
+    #[must_use]
+    pub fn default_max_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
+        Arc::make_mut(&mut self.settings).default_max_tokens = tokens.into();
+        self
+    }
+}
+
+impl<S> Layer<S> for TranslateLayer {
+    type Service = Translate<S>;
+
+    fn layer(&self, inner: S) -> Translate<S> {
+        Translate { inner, settings: self.settings.clone(), seeds: Arc::default() }
+    }
+}
+
+/// See [`TranslateLayer`].
+#[derive(Clone, Debug)]
+pub struct Translate<S> {
+    inner: S,
+    settings: Arc<Settings>,
+    seeds: Arc<Seeds>,
+}
+
+/// Seeds of made-up ids: random keys of this process, and a count.
+#[derive(Debug, Default)]
+struct Seeds {
+    keys: RandomState,
+    count: AtomicU64,
+}
+
+impl Seeds {
+    fn next(&self) -> u64 {
+        let mut hasher = self.keys.build_hasher();
+        hasher.write_u64(self.count.fetch_add(1, Ordering::Relaxed));
+        hasher.finish()
+    }
+}
+
+/// What a response will need.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) exchange: Exchange,
+    pub(super) warnings: Option<HeaderValue>,
+}
+
+impl<S> Translate<S> {
+    /// Rewrites the request in the upstream's protocol.
+    fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Plan), Error> {
+        let settings = &*self.settings;
+        let (mut parts, payload) = request.into_parts();
+        if payload.operation() != Operation::Generate {
+            let view =
+                ErrorView::new(FaultKind::NotFound, "this upstream cannot count tokens for this protocol");
+            return Err(Error::Untranslatable(Box::new(view)));
+        }
+        let bytes = payload.original_bytes();
+        let Ok(body) = std::str::from_utf8(bytes) else {
+            return Err(Error::request(FaultKind::InvalidRequest, "the request body is not UTF-8"));
+        };
+        let endpoint = payload.endpoint();
+        let mut canonical =
+            decode_request(endpoint, body).map_err(|error| Error::Request(Box::new(error.view(body))))?;
+        canonical.stream = payload.stream();
+        let mut exchange = Exchange::new(&canonical, payload.protocol(), settings.upstream);
+        if payload.model() != &**payload.client_model() {
+            exchange.model = Some(payload.client_model().to_string());
+        }
+        exchange.json_array = endpoint.json_array;
+        exchange.created = clock::unix_seconds();
+        exchange.seed = self.seeds.next();
+        let target = Target {
+            dialect: settings.dialect,
+            default_max_tokens: settings.default_max_tokens,
+            ..Target::new(payload.model())
+        };
+        let mut losses = Losses::default();
+        let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
+        encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
+            .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
+        report(&losses, payload.protocol(), settings.upstream);
+        let warnings = if losses.is_empty() { None } else { HeaderValue::from_str(&losses.header()).ok() };
+        let stream = canonical.stream;
+        let translated = Payload::translated(
+            settings.upstream,
+            Operation::Generate,
+            payload.model(),
+            stream,
+            Bytes::from(out),
+        );
+        // The client's headers speak its own protocol (section 2.1).
+        parts.headers = HeaderMap::new();
+        Ok((Request::from_parts(parts, translated), Plan { exchange, warnings }))
+    }
+}
+
+fn report(losses: &Losses, from: Protocol, to: Protocol) {
+    for loss in losses.iter() {
+        let action = loss.action.as_str();
+        tracing::debug!(%from, %to, action, field = &*loss.field, "translation loss");
+        // Fields that a client named are no metric labels.
+        let field = match &loss.field {
+            std::borrow::Cow::Borrowed(field) => field,
+            std::borrow::Cow::Owned(_) => "other",
+        };
+        metrics::counter!(
+            names::TRANSLATION_LOSSES,
+            "from" => from.as_str(), "to" => to.as_str(), "field" => field, "action" => action
+        )
+        .increment(1);
+    }
+}
+
+impl<S, B> Service<Request<Payload>> for Translate<S>
+where
+    S: Service<Request<Payload>, Response = Response<B>>,
+    S::Error: Into<Error>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Error>,
+{
+    type Response = Response<OutBody>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        if request.body().protocol() == self.settings.upstream {
+            return ResponseFuture::relay(self.inner.call(request));
+        }
+        match self.translate(request) {
+            Ok((request, plan)) => ResponseFuture::translate(self.inner.call(request), plan),
+            Err(error) => ResponseFuture::refused(error),
+        }
+    }
+}
+
+/// The head of a translated answer.
+fn rewrite_head(head: &mut http::response::Parts, is_stream: bool, warnings: Option<HeaderValue>) {
+    let content_type = if is_stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    // The upstream's headers describe the gateway's account in a foreign protocol (5.3).
+    head.headers.clear();
+    head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(warnings) = warnings {
+        head.headers.insert("x-aiproxy-warnings", warnings);
+    }
+}

@@ -1,0 +1,227 @@
+//! Reads token counts off the passing answer, without touching a byte of it.
+//!
+//! Under Translate, so that it reads the upstream's own spelling; counts are merged as they come and
+//! written to the request's [`Trail`] when the answer ends, however it ends.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use super::trail::Trail;
+use crate::error::Error;
+use crate::headers;
+use crate::payload::Payload;
+use crate::protocol::canonical::Usage as Counts;
+use crate::protocol::{Observer, Protocol, sse, usage_of};
+
+/// Notes the token counts of answers in the request's [`Trail`].
+///
+/// # Example
+///
+/// ```
+/// use aiproxy::layer::trail::Trail;
+/// use aiproxy::layer::{CollectLayer, UsageLayer};
+/// use aiproxy::{Body, Error, Payload};
+/// use http::{Request, Response};
+/// use http_body_util::BodyExt;
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Error> {
+/// let service = ServiceBuilder::new()
+///     .layer(CollectLayer::default())
+///     .layer(UsageLayer::new())
+///     .service(service_fn(|_: Request<Payload>| async {
+///         let answer = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2,"total_tokens":9}}"#;
+///         let response = Response::builder().header("content-type", "application/json");
+///         Ok::<_, Error>(response.body(Body::from(answer.as_bytes().to_vec())).unwrap())
+///     }));
+/// let trail = Trail::default();
+/// let request = Request::post("/v1/chat/completions").extension(trail.clone()).body(r#"{"model":"m"}"#.to_owned()).unwrap();
+/// service.oneshot(request).await?.into_body().collect().await?;
+/// assert_eq!(trail.lock().usage.input, Some(7));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UsageLayer {
+    _private: (),
+}
+
+impl UsageLayer {
+    /// Reads usage.
+    #[must_use]
+    pub fn new() -> Self {
+        UsageLayer::default()
+    }
+}
+
+impl<S> Layer<S> for UsageLayer {
+    type Service = Usage<S>;
+
+    fn layer(&self, inner: S) -> Usage<S> {
+        Usage { inner }
+    }
+}
+
+/// See [`UsageLayer`].
+#[derive(Clone, Debug)]
+pub struct Usage<S> {
+    inner: S,
+}
+
+impl<S, B> Service<Request<Payload>> for Usage<S>
+where
+    S: Service<Request<Payload>, Response = Response<B>>,
+    S::Error: Into<Error>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        let trail = request.extensions().get::<Trail>().cloned();
+        let protocol = request.body().protocol();
+        ResponseFuture { inner: self.inner.call(request), protocol, trail }
+    }
+}
+
+pin_project! {
+    /// Response future of [`Usage`].
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        protocol: Protocol,
+        trail: Option<Trail>,
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("usage::ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<Error>,
+{
+    type Output = Result<Response<ResponseBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx)).map_err(Into::into)?;
+        let protocol = *this.protocol;
+        // Nobody to tell: nothing to read.
+        let reader = this.trail.take().map(|trail| Reader {
+            trail,
+            source: if headers::is_event_stream(response.headers()) {
+                Source::Stream(Box::new((sse::Decoder::default(), Observer::new(protocol))))
+            } else {
+                Source::Document(protocol)
+            },
+        });
+        Poll::Ready(Ok(response.map(|inner| ResponseBody { inner, reader })))
+    }
+}
+
+/// Reads one answer; notes what it has when it is dropped.
+struct Reader {
+    trail: Trail,
+    source: Source,
+}
+
+enum Source {
+    Stream(Box<(sse::Decoder, Observer)>),
+    /// One frame holds it all: Classify has joined it.
+    Document(Protocol),
+}
+
+impl Reader {
+    fn push(&mut self, data: &[u8]) {
+        match &mut self.source {
+            Source::Stream(both) => {
+                let (decoder, observer) = &mut **both;
+                // An event beyond the limit is Classify's to refuse.
+                let _ = decoder.push(data, |event| drop(observer.event(&event)));
+            }
+            Source::Document(protocol) => {
+                let counts =
+                    std::str::from_utf8(data).map(|text| usage_of(*protocol, text)).unwrap_or_default();
+                self.note(&counts);
+            }
+        }
+    }
+
+    fn note(&self, counts: &Counts) {
+        if !counts.is_empty() {
+            self.trail.lock().usage.merge(counts);
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Source::Stream(both) = &self.source {
+            self.note(&both.1.seen().usage);
+        }
+    }
+}
+
+pin_project! {
+    /// Response body of [`Usage`].
+    pub struct ResponseBody<B> {
+        #[pin]
+        inner: B,
+        reader: Option<Reader>,
+    }
+}
+
+impl<B> fmt::Debug for ResponseBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("usage::ResponseBody").finish_non_exhaustive()
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(reader), Some(data)) = (this.reader.as_mut(), frame.data_ref()) {
+                    reader.push(data);
+                }
+            }
+            Some(Err(_)) | None => *this.reader = None,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

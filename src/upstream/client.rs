@@ -1,0 +1,299 @@
+//! The leaf service: one HTTP client per upstream.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use tower::Service;
+use url::Url;
+
+use super::api::{self, ApiType};
+use crate::error::{BoxError, Error, Stage};
+use crate::payload::Payload;
+use crate::protocol::canonical::{ErrorView, FaultKind};
+
+/// Sends requests to one upstream.
+///
+/// Follows no redirects (T178), decodes no bodies, keeps connections alive, honours `HTTPS_PROXY` and its
+/// kin. Of the client's headers only those pass that the [`ApiType`] names; cookies and credentials
+/// never do.
+///
+/// # Errors
+///
+/// [`Error::Transport`]. An answer of any status is `Ok`: telling success from failure is
+/// [`Classify`](crate::layer::Classify)'s.
+///
+/// # Example
+///
+/// ```
+/// use aiproxy::upstream::{ApiType, HttpClient};
+/// let client = HttpClient::builder(ApiType::OpenAi, "https://api.openai.com/v1".parse()?).build()?;
+/// # Ok::<_, Box<dyn std::error::Error + Send + Sync>>(())
+/// ```
+#[derive(Clone)]
+pub struct HttpClient {
+    http: reqwest::Client,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    api: ApiType,
+    base: Url,
+    /// The URL of the commonest request, so that it is built once.
+    generate: Option<Url>,
+    headers: HeaderMap,
+}
+
+/// Builds an [`HttpClient`].
+#[derive(Clone)]
+pub struct HttpClientBuilder {
+    api: ApiType,
+    base: Url,
+    connect_timeout: Duration,
+    headers: HeaderMap,
+}
+
+impl HttpClientBuilder {
+    /// Most time to connect, name resolution and TLS included. Default 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, most: Duration) -> Self {
+        self.connect_timeout = most;
+        self
+    }
+
+    /// Headers of every request; they replace what the client or the API type would send.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// Builds the client. Opens no connection.
+    ///
+    /// # Errors
+    ///
+    /// If the TLS backend cannot be set up, or the base URL cannot hold a path.
+    pub fn build(self) -> Result<HttpClient, BoxError> {
+        if self.base.cannot_be_a_base() {
+            return Err("the base URL cannot hold a path".into());
+        }
+        // The first provider wins; that another was installed before is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()?;
+        let generate = match self.api {
+            ApiType::Gemini => None,
+            ApiType::Anthropic | ApiType::OpenAi | ApiType::Responses => {
+                let path = match self.api {
+                    ApiType::Anthropic => &["messages"][..],
+                    ApiType::OpenAi => &["chat", "completions"],
+                    _ => &["responses"],
+                };
+                Some(join(&self.base, "v1", path, None, None)?)
+            }
+        };
+        let Self { api, base, headers, .. } = self;
+        Ok(HttpClient { http, shared: Arc::new(Shared { api, base, generate, headers }) })
+    }
+}
+
+impl fmt::Debug for HttpClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers may be secrets.
+        f.debug_struct("HttpClientBuilder").field("api", &self.api).finish_non_exhaustive()
+    }
+}
+
+impl HttpClient {
+    /// A client for an upstream of this type at `base`, with or without its version (`/v1`).
+    #[must_use]
+    pub fn builder(api: ApiType, base: Url) -> HttpClientBuilder {
+        HttpClientBuilder { api, base, connect_timeout: Duration::from_secs(10), headers: HeaderMap::new() }
+    }
+
+    fn request(&self, request: Request<Payload>) -> Result<reqwest::Request, Error> {
+        let Shared { api, base, generate, headers } = &*self.shared;
+        let (parts, payload) = request.into_parts();
+        if !api::counts_tokens(*api, payload.operation()) {
+            let view = ErrorView::new(FaultKind::NotFound, "this upstream cannot count tokens");
+            return Err(Error::Untranslatable(Box::new(view)));
+        }
+        let url = match (generate, payload.operation()) {
+            (Some(url), crate::protocol::Operation::Generate) => url.clone(),
+            _ => {
+                let path = api.path(&payload);
+                join(base, path.version, path.segments, path.last.as_deref(), path.query)
+                    .map_err(|error| Error::Internal(error.into()))?
+            }
+        };
+        let mut outgoing = reqwest::Request::new(http::Method::POST, url);
+        let out = outgoing.headers_mut();
+        api.headers(&parts.headers, out);
+        if let Some(key) = parts.headers.get(api.credential_header()) {
+            out.insert(api.credential_header(), key.clone());
+        }
+        out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let accept = if payload.stream() { "text/event-stream" } else { "application/json" };
+        out.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        // Relayed as it comes, and read on the way: the plain form is the only one that serves both.
+        out.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        for (name, value) in headers {
+            out.insert(name.clone(), value.clone());
+        }
+        *outgoing.body_mut() = Some(payload.wire_bytes().into());
+        Ok(outgoing)
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient")
+            .field("api", &self.shared.api)
+            .field("host", &self.shared.base.host_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Joins by segments, so that a model's name can neither leave its place nor start a query.
+fn join(
+    base: &Url,
+    version: &str,
+    segments: &[&str],
+    last: Option<&str>,
+    query: Option<&str>,
+) -> Result<Url, &'static str> {
+    let mut url = base.clone();
+    url.set_query(query);
+    url.set_fragment(None);
+    let has_version = base
+        .path_segments()
+        .and_then(|all| all.filter(|s| !s.is_empty()).next_back())
+        .is_some_and(is_version);
+    {
+        let mut path = url.path_segments_mut().map_err(|()| "the base URL cannot hold a path")?;
+        path.pop_if_empty();
+        if !has_version {
+            path.push(version);
+        }
+        path.extend(segments);
+        if let Some(last) = last {
+            // A dot segment would climb; the URL type drops it, and the path must not change.
+            if matches!(last, "." | "..") {
+                return Err("a model cannot have this name");
+            }
+            path.push(last);
+        }
+    }
+    Ok(url)
+}
+
+/// `v1`, `v1beta`, `v4`: base URLs come with their version or without.
+fn is_version(segment: &str) -> bool {
+    let Some(rest) = segment.strip_prefix('v') else { return false };
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    segment.len() > 1 + rest.len()
+        && matches!(rest.trim_end_matches(|c: char| c.is_ascii_digit()), "" | "beta" | "alpha")
+}
+
+impl Service<Request<Payload>> for HttpClient {
+    type Response = Response<ResponseBody>;
+    type Error = Error;
+    // The leaf: reqwest's future has no name.
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+        let outgoing = self.request(request);
+        let http = self.http.clone();
+        Box::pin(async move {
+            let response = http.execute(outgoing?).await.map_err(transport)?;
+            Ok(Response::from(response).map(|inner| ResponseBody { inner }))
+        })
+    }
+}
+
+/// What went wrong, without the URL: it is nobody's business in a log.
+fn transport(error: reqwest::Error) -> Error {
+    let stage = if error.is_connect() { Stage::Connect } else { Stage::Head };
+    Error::Transport { stage, source: error.without_url().into() }
+}
+
+/// Response body of [`HttpClient`].
+#[derive(Debug)]
+pub struct ResponseBody {
+    inner: reqwest::Body,
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.inner)
+            .poll_frame(cx)
+            .map_err(|error| Error::Transport { stage: Stage::Body, source: error.without_url().into() })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(base: &str, last: Option<&str>) -> String {
+        let segments: &[&str] = if last.is_some() { &["models"] } else { &["messages"] };
+        join(&base.parse().unwrap(), "v1", segments, last, None).unwrap().into()
+    }
+
+    #[test]
+    fn base_urls_come_with_their_version_or_without() {
+        for (base, want) in [
+            ("https://h", "https://h/v1/messages"),
+            ("https://h/", "https://h/v1/messages"),
+            ("https://h/v1", "https://h/v1/messages"),
+            ("https://h/api/v1/", "https://h/api/v1/messages"),
+            ("https://h/paas/v4", "https://h/paas/v4/messages"),
+            ("https://h/v1beta", "https://h/v1beta/messages"),
+            ("https://h/vault", "https://h/vault/v1/messages"),
+        ] {
+            assert_eq!(joined(base, None), want);
+        }
+    }
+
+    #[test]
+    fn a_model_name_cannot_leave_its_place_in_the_path() {
+        for (model, want) in [
+            ("m:generateContent", "https://h/v1/models/m:generateContent"),
+            ("../../admin", "https://h/v1/models/..%2F..%2Fadmin"),
+            ("a?key=b#c", "https://h/v1/models/a%3Fkey=b%23c"),
+            ("a%2e", "https://h/v1/models/a%252e"),
+        ] {
+            assert_eq!(joined("https://h", Some(model)), want);
+        }
+        let base: Url = "https://h".parse().unwrap();
+        assert!(join(&base, "v1", &["models"], Some(".."), None).is_err());
+    }
+}

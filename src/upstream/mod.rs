@@ -1,0 +1,9 @@
+//! The far end: API types and the HTTP client.
+
+pub mod api;
+#[cfg(feature = "client")]
+mod client;
+
+pub use api::ApiType;
+#[cfg(feature = "client")]
+pub use client::{HttpClient, HttpClientBuilder, ResponseBody};
