@@ -7,6 +7,8 @@ mod body;
 mod clock;
 #[cfg(feature = "layers")]
 mod error;
+#[cfg(feature = "client")]
+pub mod gateway;
 #[cfg(feature = "layers")]
 mod headers;
 #[cfg(feature = "layers")]
@@ -21,5 +23,7 @@ pub mod upstream;
 pub use body::Body;
 #[cfg(feature = "layers")]
 pub use error::{BoxError, Clock, Error, Fault, Stage, UpstreamError};
+#[cfg(feature = "client")]
+pub use gateway::Gateway;
 #[cfg(feature = "layers")]
 pub use payload::Payload;

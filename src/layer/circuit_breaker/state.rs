@@ -15,10 +15,15 @@ const MOST_MODELS: usize = 1024;
 /// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// Consecutive failures that open it. Default 3.
+    /// Consecutive failures that open it. Default 3; 0: it never opens.
     pub failures: u32,
     /// How long it stays open before one probe is let through. Default 30 minutes.
     pub open_for: Duration,
+}
+
+impl BreakerPolicy {
+    /// A breaker that never opens.
+    pub const NEVER: BreakerPolicy = BreakerPolicy { failures: 0, open_for: Duration::ZERO };
 }
 
 impl Default for BreakerPolicy {
@@ -118,6 +123,9 @@ impl Breakers {
         reason: &'static str,
         rest: Option<Duration>,
     ) -> bool {
+        if self.policy.failures == 0 {
+            return false;
+        }
         let failures = match self.by_model.get(model).map(|entry| entry.state) {
             Some(BreakerState::Closed { failures }) => failures.saturating_add(1),
             None => 1,
@@ -253,7 +261,7 @@ mod tests {
                             under_way.push(admission);
                         }
                     }
-                    (1, Some(admission)) => breakers.failure("m", admission, now, "x", None),
+                    (1, Some(admission)) => drop(breakers.failure("m", admission, now, "x", None)),
                     (2, Some(admission)) => breakers.success("m", admission),
                     (_, Some(admission)) => breakers.release("m", admission, now),
                     (_, None) => {}

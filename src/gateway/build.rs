@@ -1,0 +1,172 @@
+//! THE order: the stack, read as a list.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::load_shed::{LoadShed, LoadShedLayer};
+use tower::timeout::{Timeout, TimeoutLayer};
+use tower::util::{BoxCloneSyncService, Either, MapErr, option_layer};
+use tower::{Service, ServiceBuilder, ServiceExt};
+
+use super::snapshot::{Source, UpstreamSnapshot};
+use super::{Builder, Gateway, InnerService, UpstreamSpec, WrapUpstream};
+use crate::body::Body;
+use crate::error::{BoxError, Error};
+use crate::layer::balance::{Leaf, Pool, Upstream, WeightedBalance};
+use crate::layer::circuit_breaker::BreakerHandle;
+use crate::layer::failover::Failover;
+use crate::layer::{
+    AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
+    CollectLayer, CredentialsLayer, InFlightLimit, InFlightLimitLayer, Metrics, MetricsLayer, ModelFilter,
+    ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer,
+    StreamTimeoutLayer, TranslateLayer, UsageLayer,
+};
+use crate::payload::Payload;
+use crate::upstream::HttpClient;
+
+type Boxing = fn(Error) -> BoxError;
+type Limited<S> = LoadShed<InFlightLimit<Either<Timeout<MapErr<S, Boxing>>, MapErr<S, Boxing>>>>;
+
+/// The whole stack.
+pub(super) type Stack = Metrics<AccessLog<Respond<RequireApiKey<Limited<Collect<InnerService>>>>>>;
+
+/// One upstream as the pool sees it.
+type PooledUpstream = ModelFilter<CircuitBreaker<Leaf<InnerService>>>;
+
+/// The stack from the client down to the choice of an upstream.
+pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
+    let Builder {
+        upstreams,
+        keys,
+        max_body_size,
+        max_in_flight,
+        request_timeout,
+        failover,
+        layers,
+        upstream_layers,
+    } = builder;
+    distinct(&upstreams)?;
+    let mut pool = Vec::with_capacity(upstreams.len());
+    let mut sources = Vec::with_capacity(upstreams.len());
+    for spec in upstreams {
+        let (upstream, source) = upstream(spec, &upstream_layers)?;
+        pool.push(upstream);
+        sources.push(source);
+    }
+    let snapshot = Source { upstreams: sources };
+    let models: Vec<Box<str>> = snapshot.take().models().iter().map(|model| Box::from(&**model)).collect();
+
+    let balance = WeightedBalance::new(Pool::new(pool));
+    let mut inner = erase(Failover::new(balance).with_policy(failover));
+    for wrap in layers.into_iter().rev() {
+        inner = wrap(inner);
+    }
+    let stack = ServiceBuilder::new()
+        // Outermost, so that refusals count and show.
+        .layer(MetricsLayer::new(models))
+        .layer(AccessLogLayer::new())
+        // Below here errors are typed; above, everything is an answer.
+        .layer(RespondLayer::new())
+        // Keys and limits before a byte of the body is buffered for a stranger.
+        .layer(RequireApiKeyLayer::new(&keys))
+        .layer(LoadShedLayer::new())
+        .layer(InFlightLimitLayer::new(max_in_flight))
+        .layer(option_layer(request_timeout.map(TimeoutLayer::new)))
+        .map_err(BoxError::from as Boxing)
+        // The body, once: `Request<Payload>` from here inward.
+        .layer(CollectLayer::new(max_body_size))
+        .service(inner);
+    Ok(Gateway { stack, snapshot: Arc::new(snapshot) })
+}
+
+/// The stack of one upstream.
+fn upstream(
+    spec: UpstreamSpec,
+    own_layers: &[WrapUpstream],
+) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Option<BreakerHandle>)), BoxError> {
+    let client = HttpClient::builder(spec.api, spec.base_url.clone())
+        .connect_timeout(spec.connect_timeout)
+        .headers(spec.headers.clone())
+        .build()?;
+    let mut inner = erase(
+        ServiceBuilder::new()
+            // A pending edit; the filter and the breaker outside know the client's names.
+            .layer(ModelMapLayer::new(spec.model_map.clone()))
+            .layer(
+                TranslateLayer::new(spec.api.protocol())
+                    .dialect(spec.dialect)
+                    .default_max_tokens(spec.default_max_tokens),
+            )
+            // From here inward everything speaks the upstream's protocol.
+            .layer(UsageLayer::new())
+            .layer(if spec.must_stream { MustStreamLayer::always() } else { MustStreamLayer::when_it_streams() })
+            // Everything outside sees one kind of failure.
+            .layer(ClassifyLayer::new())
+            // Clocks per attempt.
+            .layer(StreamTimeoutLayer::new().head(spec.head_timeout).idle(spec.idle_timeout))
+            // The only room that holds keys.
+            .layer(CredentialsLayer::new(spec.api, &spec.keys)?)
+            .service(client),
+    );
+    for wrap in own_layers.iter().rev() {
+        inner = wrap(inner);
+    }
+    let name: Arc<str> = Arc::from(spec.name.as_str());
+    let breaker = CircuitBreakerLayer::new(spec.breaker.unwrap_or(BreakerPolicy::NEVER)).named(name.clone());
+    let handle = spec.breaker.is_some().then(|| breaker.handle());
+    let filter = match &spec.models {
+        Some(patterns) => ModelFilterLayer::new(patterns.iter().map(String::as_str)),
+        None => ModelFilterLayer::any(),
+    };
+    // Above the erasure the pool can ask them without calling.
+    let service = ServiceBuilder::new().layer(filter).layer(breaker).service(Leaf::new(inner));
+    let source = UpstreamSnapshot {
+        name: name.clone(),
+        api: spec.api,
+        weight: spec.weight.max(1),
+        priority: spec.priority,
+        models: known_models(&spec),
+        breaker: Vec::new(),
+    };
+    let upstream = Upstream { name, weight: source.weight, priority: source.priority, service };
+    Ok((upstream, (source, handle)))
+}
+
+/// Erases a service's type: one box per seam, which buys per-upstream layers and readable errors.
+pub(super) fn erase<S, B>(service: S) -> InnerService
+where
+    S: Service<Request<Payload>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<Error>,
+    S::Future: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<Error>,
+{
+    BoxCloneSyncService::new(
+        service.map_response(|response: Response<B>| response.map(Body::new)).map_err(Into::into),
+    )
+}
+
+/// The names that an upstream is known to serve: listed ones and aliases that its filter lets through.
+fn known_models(spec: &UpstreamSpec) -> Vec<Arc<str>> {
+    let listed = spec.models.iter().flatten().filter(|pattern| !pattern.contains('*'));
+    let aliases = spec.model_map.iter().map(|(alias, _)| alias).filter(|alias| {
+        spec.models
+            .as_ref()
+            .is_none_or(|patterns| patterns.iter().any(|pattern| pattern == *alias || pattern.contains('*')))
+    });
+    let mut models: Vec<Arc<str>> = listed.chain(aliases).map(|name| Arc::from(name.as_str())).collect();
+    models.sort();
+    models.dedup();
+    models
+}
+
+fn distinct(upstreams: &[UpstreamSpec]) -> Result<(), BoxError> {
+    let mut names = HashSet::new();
+    match upstreams.iter().find(|spec| !names.insert(spec.name.to_lowercase())) {
+        Some(twice) => Err(format!("two upstreams are called `{}`", twice.name).into()),
+        None => Ok(()),
+    }
+}

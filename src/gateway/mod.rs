@@ -1,0 +1,237 @@
+//! The gateway: all layers, stacked.
+//!
+//! [`Gateway`] is one `tower::Service` that takes any HTTP request and never fails. The order of its
+//! layers is one list, in `build.rs`. [`Gateway::builder`] makes it in code, [`Gateway::from_config`] from
+//! a configuration; both have room for layers of your own.
+
+mod build;
+#[cfg(feature = "config")]
+mod from_config;
+mod snapshot;
+mod upstream;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service};
+
+use crate::body::Body;
+use crate::error::{BoxError, Error};
+use crate::layer::failover::FailoverPolicy;
+use crate::layer::metrics;
+use crate::payload::Payload;
+
+pub use snapshot::{Snapshot, UpstreamSnapshot};
+pub use upstream::UpstreamSpec;
+
+/// The inside of the stack with its type erased: what a layer of your own is put around.
+pub type InnerService = BoxCloneSyncService<Request<Payload>, Response<Body>, Error>;
+
+/// An LLM gateway: any of four protocols in, any out.
+///
+/// Cloning copies reference counts. Use it as a service in axum (`fallback_service`), hyper or a test.
+///
+/// ```
+/// use aiproxy::gateway::{Gateway, UpstreamSpec};
+/// use aiproxy::upstream::ApiType;
+/// use http::Request;
+/// use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let gateway = Gateway::builder()
+///     .upstream(UpstreamSpec::new("main", ApiType::OpenAi, "http://127.0.0.1:9".parse()?).key("sk-…").models(["gpt-*"]))
+///     .build()?;
+/// let request = Request::post("/v1/messages").body(r#"{"model":"unknown","max_tokens":1,"messages":[]}"#.to_owned())?;
+/// assert_eq!(gateway.oneshot(request).await?.status(), 404);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Gateway {
+    stack: build::Stack,
+    snapshot: Arc<snapshot::Source>,
+}
+
+/// The body of a gateway's response.
+pub type ResponseBody = <build::Stack as BodyOf>::Body;
+
+/// The response body type of a service.
+#[doc(hidden)]
+pub trait BodyOf {
+    /// It.
+    type Body;
+}
+
+impl<S, B> BodyOf for S
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+{
+    type Body = B;
+}
+
+impl Gateway {
+    /// Starts to build one.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// What the gateway is made of and how it fares.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.snapshot.take()
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("upstreams", &self.snapshot().upstreams.len()).finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for Gateway
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = <build::Stack as Service<Request<B>>>::Response;
+    type Error = Infallible;
+    type Future = <build::Stack as Service<Request<B>>>::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        <build::Stack as Service<Request<B>>>::poll_ready(&mut self.stack, cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.stack.call(request)
+    }
+}
+
+type Wrap = Box<dyn FnOnce(InnerService) -> InnerService + Send>;
+type WrapUpstream = Box<dyn Fn(InnerService) -> InnerService + Send>;
+
+/// Builds a [`Gateway`].
+pub struct Builder {
+    upstreams: Vec<UpstreamSpec>,
+    keys: Vec<String>,
+    max_body_size: usize,
+    max_in_flight: usize,
+    request_timeout: Option<Duration>,
+    failover: FailoverPolicy,
+    layers: Vec<Wrap>,
+    upstream_layers: Vec<WrapUpstream>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder {
+            upstreams: Vec::new(),
+            keys: Vec::new(),
+            max_body_size: 64 << 20,
+            max_in_flight: 10_000,
+            request_timeout: None,
+            failover: FailoverPolicy::default(),
+            layers: Vec::new(),
+            upstream_layers: Vec::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// Adds an upstream.
+    #[must_use]
+    pub fn upstream(mut self, upstream: UpstreamSpec) -> Self {
+        self.upstreams.push(upstream);
+        self
+    }
+
+    /// Lets only clients with this key in. May be given several times; never: everybody may come.
+    #[must_use]
+    pub fn api_key(mut self, key: impl Into<String>) -> Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    /// Most bytes of a request body. Default 64 MiB.
+    #[must_use]
+    pub fn max_body_size(mut self, bytes: usize) -> Self {
+        self.max_body_size = bytes;
+        self
+    }
+
+    /// Most requests at once, each until its last byte. Default 10,000.
+    #[must_use]
+    pub fn max_in_flight(mut self, requests: usize) -> Self {
+        self.max_in_flight = requests;
+        self
+    }
+
+    /// Most time until an answer begins, all attempts together. Default: none.
+    #[must_use]
+    pub fn request_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.request_timeout = most.into();
+        self
+    }
+
+    /// When to ask another upstream.
+    #[must_use]
+    pub fn failover(mut self, policy: FailoverPolicy) -> Self {
+        self.failover = policy;
+        self
+    }
+
+    /// Puts a layer of your own around the choice of upstreams. It sees every request once, after its
+    /// body was read. The first one given is the outermost.
+    #[must_use]
+    pub fn layer<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<InnerService> + Send + 'static,
+        L::Service: Service<Request<Payload>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Payload>>>::Error: Into<Error>,
+        <L::Service as Service<Request<Payload>>>::Future: Send,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Error>,
+    {
+        self.layers.push(Box::new(move |inner| build::erase(layer.layer(inner))));
+        self
+    }
+
+    /// Puts a layer of your own around each upstream, outside of model mapping and translation. It sees
+    /// every attempt. The first one given is the outermost.
+    #[must_use]
+    pub fn upstream_layer<L, B>(mut self, layer: L) -> Self
+    where
+        L: Layer<InnerService> + Send + 'static,
+        L::Service: Service<Request<Payload>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request<Payload>>>::Error: Into<Error>,
+        <L::Service as Service<Request<Payload>>>::Future: Send,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<Error>,
+    {
+        self.upstream_layers.push(Box::new(move |inner| build::erase(layer.layer(inner))));
+        self
+    }
+
+    /// Stacks everything. Opens no socket.
+    ///
+    /// # Errors
+    ///
+    /// If an upstream's key or base URL cannot be used, or two upstreams have one name.
+    pub fn build(self) -> Result<Gateway, BoxError> {
+        metrics::names::describe();
+        build::gateway(self)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys are secrets.
+        f.debug_struct("Builder").field("upstreams", &self.upstreams).finish_non_exhaustive()
+    }
+}

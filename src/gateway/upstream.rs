@@ -1,0 +1,160 @@
+//! What the builder wants to know of an upstream.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderMap;
+use url::Url;
+
+use crate::layer::BreakerPolicy;
+use crate::protocol::Dialect;
+use crate::upstream::ApiType;
+
+/// One upstream of a [`Gateway`](super::Gateway).
+#[derive(Clone)]
+pub struct UpstreamSpec {
+    pub(super) name: String,
+    pub(super) api: ApiType,
+    pub(super) base_url: Url,
+    pub(super) keys: Vec<String>,
+    pub(super) weight: u32,
+    pub(super) priority: i32,
+    pub(super) must_stream: bool,
+    pub(super) model_map: Vec<(String, String)>,
+    pub(super) models: Option<Vec<String>>,
+    pub(super) headers: HeaderMap,
+    pub(super) default_max_tokens: Option<u64>,
+    pub(super) connect_timeout: Duration,
+    pub(super) head_timeout: Option<Duration>,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) breaker: Option<BreakerPolicy>,
+    pub(super) dialect: Dialect,
+}
+
+impl UpstreamSpec {
+    /// An upstream that serves every model, with weight 1 and a breaker of three failures and half an
+    /// hour.
+    #[must_use]
+    pub fn new(name: impl Into<String>, api: ApiType, base_url: Url) -> Self {
+        UpstreamSpec {
+            name: name.into(),
+            api,
+            base_url,
+            keys: Vec::new(),
+            weight: 1,
+            priority: 0,
+            must_stream: false,
+            model_map: Vec::new(),
+            models: None,
+            headers: HeaderMap::new(),
+            default_max_tokens: None,
+            connect_timeout: Duration::from_secs(10),
+            head_timeout: Some(Duration::from_secs(600)),
+            idle_timeout: Some(Duration::from_secs(300)),
+            breaker: Some(BreakerPolicy::default()),
+            dialect: Dialect::default(),
+        }
+    }
+
+    /// Adds a key; several are used in rotation.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.keys.push(key.into());
+        self
+    }
+
+    /// Its share of the picks. Default 1.
+    #[must_use]
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Upstreams of a lower number go first. Default 0.
+    #[must_use]
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// It only streams.
+    #[must_use]
+    pub fn must_stream(mut self, must_stream: bool) -> Self {
+        self.must_stream = must_stream;
+        self
+    }
+
+    /// Its name for a model that clients call `alias`.
+    #[must_use]
+    pub fn map_model(mut self, alias: impl Into<String>, name: impl Into<String>) -> Self {
+        self.model_map.push((alias.into(), name.into()));
+        self
+    }
+
+    /// The models it serves, by the clients' names; `*` stands for any run of characters. Default: all.
+    #[must_use]
+    pub fn models<M: Into<String>>(mut self, patterns: impl IntoIterator<Item = M>) -> Self {
+        self.models = Some(patterns.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Headers of every request to it.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// The output limit to send where its protocol demands one and the client gave none.
+    #[must_use]
+    pub fn default_max_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
+        self.default_max_tokens = tokens.into();
+        self
+    }
+
+    /// Most time to connect. Default 10 seconds.
+    #[must_use]
+    pub fn connect_timeout(mut self, most: Duration) -> Self {
+        self.connect_timeout = most;
+        self
+    }
+
+    /// Most time to the head of an answer. Default 10 minutes.
+    #[must_use]
+    pub fn head_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.head_timeout = most.into();
+        self
+    }
+
+    /// Longest silence in an answer. Default 5 minutes.
+    #[must_use]
+    pub fn idle_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.idle_timeout = most.into();
+        self
+    }
+
+    /// When it rests; `None`: never.
+    #[must_use]
+    pub fn breaker(mut self, policy: impl Into<Option<BreakerPolicy>>) -> Self {
+        self.breaker = policy.into();
+        self
+    }
+
+    /// How it bends its protocol.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+}
+
+impl fmt::Debug for UpstreamSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys and headers are secrets.
+        f.debug_struct("UpstreamSpec")
+            .field("name", &self.name)
+            .field("api", &self.api)
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,107 @@
+//! The accept loop: header timeout, graceful end.
+//!
+//! `axum::serve` sets no timer, so hyper's header timeout would never run and a slow sender could pin a
+//! connection for ever; hence a loop of our own on hyper-util.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// Most time for the head of a request; also how long an idle connection is kept.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How the server ends.
+pub struct Drain {
+    /// Most time for requests under way.
+    pub most: Duration,
+    /// Called when the end begins: readiness turns false.
+    pub begun: Box<dyn FnOnce() + Send>,
+}
+
+impl fmt::Debug for Drain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+/// Serves until `stop` yields, then lets requests under way finish; a second `stop` ends it at once.
+///
+/// # Cancel safety
+///
+/// Dropping the future closes the listener; connections under way go on until the runtime ends.
+pub async fn serve(listener: TcpListener, service: Router, mut stop: mpsc::Receiver<()>, drain: Drain) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
+    let graceful = GracefulShutdown::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connection(&builder, &graceful, stream, service.clone()),
+                Err(error) => {
+                    // Out of descriptors, or a connection that was gone already: the listener is fine.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    sleep(Duration::from_millis(50)).await;
+                }
+            },
+            _ = stop.recv() => break,
+        }
+    }
+    drop(listener);
+    (drain.begun)();
+    tracing::info!(under_way = graceful.count(), most_seconds = drain.most.as_secs(), "stopping");
+    let mut ended = pin!(timeout(drain.most, graceful.shutdown()));
+    tokio::select! {
+        ended = &mut ended => match ended {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!("stopped with requests under way"),
+        },
+        Some(()) = stop.recv() => tracing::warn!("stopped at once"),
+    }
+}
+
+fn connection(
+    builder: &auto::Builder<TokioExecutor>,
+    graceful: &GracefulShutdown,
+    stream: TcpStream,
+    service: Router,
+) {
+    // Small pieces of a stream must not wait for each other.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = graceful.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error, "connection ended");
+        }
+    });
+}
+
+/// SIGINT and SIGTERM, each as one message.
+pub(super) fn signals() -> mpsc::Receiver<()> {
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(async move {
+        while wait_for_signal().await.is_some() {
+            if sender.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() -> Option<Infallible> {
+    None
+}

@@ -1,0 +1,15 @@
+//! The shipped server: command line, listener, pages, logs. Everything about requests is the
+//! [`Gateway`](crate::Gateway)'s.
+
+mod cli;
+mod demo;
+mod health;
+mod listen;
+mod log;
+mod models;
+mod router;
+mod start;
+
+pub use cli::{Arguments, Command, main};
+pub use listen::{Drain, serve};
+pub use router::{Pages, router};

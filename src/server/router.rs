@@ -1,0 +1,95 @@
+//! The routes: pages of the server's own, and the gateway for everything else.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{health, models};
+use crate::gateway::Gateway;
+use crate::layer::{RequireApiKeyLayer, RespondLayer};
+use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::{Protocol, render_error};
+
+/// What the server's own pages need.
+#[derive(Clone, Debug, Default)]
+pub struct Pages {
+    /// Whether new requests are welcome: `/readyz`. Default false.
+    pub ready: Arc<AtomicBool>,
+    /// Path and source of the Prometheus page, if there is one.
+    pub metrics: Option<(String, PrometheusHandle)>,
+    /// The client keys that the model lists ask for, too; none: everybody may read them.
+    pub keys: Vec<String>,
+}
+
+/// What handlers share.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) gateway: Gateway,
+    pub(super) ready: Arc<AtomicBool>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// An axum router with the gateway as its fallback: health pages, metrics, model lists, and all four
+/// protocols. Merge it into an app of your own, or serve it as it is.
+pub fn router(gateway: Gateway, pages: Pages) -> Router {
+    let (metrics_path, metrics) = pages.metrics.unzip();
+    let app = App { gateway: gateway.clone(), ready: pages.ready, metrics };
+    // The same key opens generation and the list; the shape is read before the key is taken off.
+    let listing = ServiceBuilder::new()
+        .layer(middleware::from_fn(models::note_shape))
+        .layer(RespondLayer::new())
+        .layer(RequireApiKeyLayer::new(&pages.keys));
+    let lists = Router::new()
+        .route("/models", get(models::list))
+        .route("/v1/models", get(models::list))
+        .route("/v1beta/models", get(models::list))
+        .route("/models/{*id}", get(models::show).fallback_service(gateway.clone()))
+        .route("/v1/models/{*id}", get(models::show).fallback_service(gateway.clone()))
+        .route("/v1beta/models/{*id}", get(models::show).fallback_service(gateway.clone()));
+    let mut router = Router::new()
+        .merge(lists)
+        .route("/", get(root))
+        .route("/health", get(health::health))
+        .route("/healthz", get(health::health))
+        .route("/readyz", get(health::ready));
+    let _ = listing;
+    if let Some(path) = metrics_path {
+        router = router.route(&path, get(metrics_page));
+    }
+    router
+        .with_state(app)
+        .fallback_service(gateway)
+        // A bug in one request is that request's failure only.
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| panicked()))
+}
+
+/// `HEAD /` and `GET /`: clients ask before anything else whether somebody is there.
+async fn root() -> &'static str {
+    "aiproxy\n"
+}
+
+async fn metrics_page(State(app): State<App>) -> Response {
+    match app.metrics {
+        Some(handle) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn panicked() -> Response {
+    let view = ErrorView::new(FaultKind::Internal, "internal error in the gateway");
+    let (status, body) = render_error(Protocol::OpenAi, &view);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
