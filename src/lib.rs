@@ -2,3 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod protocol;
+#[cfg(feature = "server")]
+pub mod simulator;
