@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) must_stream: bool,
     /// Send a stream in frames of so many bytes.
     pub(crate) chop: Option<usize>,
+    /// Mix the argument deltas of parallel calls (Chat Completions).
+    pub(crate) interleave: bool,
     /// Accept only reasoning state made by this simulator.
     pub(crate) strict: bool,
 }
@@ -95,6 +97,7 @@ impl Faults {
             ("blank", &mut self.blank),
             ("filter", &mut self.filtered),
             ("must-stream", &mut self.must_stream),
+            ("interleave", &mut self.interleave),
             ("strict", &mut self.strict),
         ];
         for (name, flag) in flags {

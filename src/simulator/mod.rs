@@ -40,6 +40,7 @@
 //! | `sim-slow-100` | 100 ms more to the head |
 //! | `sim-must-stream` | requests that do not stream are refused |
 //! | `sim-chop-7` | streams leave in pieces of 7 bytes, not event by event |
+//! | `sim-interleave` | Chat streams mix the argument deltas of parallel calls |
 //! | `sim-strict` | reasoning state from elsewhere is refused (signatures, encrypted content) |
 //!
 //! Where there is no stream, the four `…-at-…` faults answer an error status, half a body and a

@@ -47,6 +47,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) body: &'a Value,
     /// A stream is a JSON array.
     pub(crate) array: bool,
+    /// Argument deltas of parallel calls are mixed.
+    pub(crate) interleave: bool,
 }
 
 /// The state behind a simulator.
@@ -136,7 +138,13 @@ impl Stage {
         }
         let cues = Cues { ids, filler: self.filler.as_ref(), blank: faults.blank, filtered: faults.filtered };
         let answer = script::answer(&ask, cues);
-        let scene = Scene { ask: &ask, answer: &answer, body: &body, array: route.array };
+        let scene = Scene {
+            ask: &ask,
+            answer: &answer,
+            body: &body,
+            array: route.array,
+            interleave: faults.interleave,
+        };
         Ok(if ask.stream { self.stream(protocol, scene, &faults) } else { whole(protocol, scene, &faults) })
     }
 

@@ -29,13 +29,22 @@ pub(crate) fn admit(keys: &[String], headers: &HeaderMap) -> Result<(), Refusal>
         }
     }
     match headers.get("anthropic-version").map(HeaderValue::as_bytes) {
-        Some(b"2023-06-01" | b"2023-01-01") => Ok(()),
+        // Clients name different days by their age; the shapes are the same.
+        Some(day) if is_day(day) => Ok(()),
         Some(other) => {
             let other = String::from_utf8_lossy(other);
             Err(Refusal::bad(format!("anthropic-version: \"{other}\" is not a valid version")))
         }
         None => Err(Refusal::bad("anthropic-version: header is required")),
     }
+}
+
+fn is_day(text: &[u8]) -> bool {
+    text.len() == 10
+        && text.iter().enumerate().all(|(n, byte)| match n {
+            4 | 7 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
 }
 
 /// What the API says with a status.

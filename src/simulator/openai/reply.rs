@@ -124,7 +124,7 @@ pub(crate) fn stream(scene: Scene<'_>) -> Frames {
         }
     }
     for choice in 0..count {
-        calls(&mut chunks, choice, answer);
+        calls(&mut chunks, choice, answer, scene.interleave);
     }
     for choice in 0..count {
         chunks.finish(choice, finish(&answer.finish));
@@ -132,25 +132,34 @@ pub(crate) fn stream(scene: Scene<'_>) -> Frames {
     chunks.end(answer.usage)
 }
 
-/// All calls start, then their arguments come in turn: a piece of the first, a piece of the second.
-fn calls(chunks: &mut Chunks, choice: u64, answer: &Answer) {
-    for (n, call) in answer.calls.iter().enumerate() {
+/// Call after call, each with its arguments in pieces; or all calls first, then a piece of each in
+/// turn, which some compatible servers do.
+fn calls(chunks: &mut Chunks, choice: u64, answer: &Answer, interleave: bool) {
+    let pieces: Vec<_> = answer.calls.iter().map(|call| evenly(&call.arguments, ARGUMENT_PIECES)).collect();
+    for (n, (call, pieces)) in answer.calls.iter().zip(&pieces).enumerate() {
         chunks.delta(choice, true, |out| {
             let _ = write!(out, r#""tool_calls":[{{"index":{n},{}}}]"#, call_fields(answer.ids, n, call, ""));
         });
-    }
-    let pieces: Vec<_> = answer.calls.iter().map(|call| evenly(&call.arguments, ARGUMENT_PIECES)).collect();
-    for turn in 0..ARGUMENT_PIECES {
-        for (n, (call, pieces)) in answer.calls.iter().zip(&pieces).enumerate() {
-            let Some(piece) = pieces.get(turn) else { continue };
-            let (kind, input) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
-            chunks.delta(choice, true, |out| {
-                let _ = write!(out, r#""tool_calls":[{{"index":{n},"{kind}":{{"{input}":"#);
-                quote(out, piece);
-                out.push_str("}}]");
-            });
+        if !interleave {
+            pieces.iter().for_each(|piece| arguments(chunks, choice, n, call, piece));
         }
     }
+    if interleave {
+        for turn in 0..ARGUMENT_PIECES {
+            for (n, (call, pieces)) in answer.calls.iter().zip(&pieces).enumerate() {
+                pieces.get(turn).into_iter().for_each(|piece| arguments(chunks, choice, n, call, piece));
+            }
+        }
+    }
+}
+
+fn arguments(chunks: &mut Chunks, choice: u64, n: usize, call: &Call, piece: &str) {
+    let (kind, input) = if call.custom { ("custom", "input") } else { ("function", "arguments") };
+    chunks.delta(choice, true, |out| {
+        let _ = write!(out, r#""tool_calls":[{{"index":{n},"{kind}":{{"{input}":"#);
+        quote(out, piece);
+        out.push_str("}}]");
+    });
 }
 
 /// Writes chunks with what they all share.
