@@ -23,7 +23,7 @@ pub(crate) fn one(protocol: Protocol, id: &str) -> String {
     match protocol {
         Protocol::Anthropic => {
             format!(
-                r#"{{"type":"model","id":{name},"display_name":{name},"created_at":"{CREATED_RFC3339}"}}"#
+                r#"{{"type":"model","id":{name},"display_name":{name},"created_at":"{CREATED_RFC3339}","lifecycle":"active","deprecated_at":null,"retires_at":null,"line":null,"max_input_tokens":200000,"max_tokens":64000,"capabilities":null}}"#
             )
         }
         Protocol::OpenAi | Protocol::Responses => {

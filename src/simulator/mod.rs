@@ -47,6 +47,7 @@
 //! dropped connection, half a body and a clean end, half a body and silence.
 
 mod anthropic;
+mod ask;
 mod faults;
 mod gemini;
 mod ids;
@@ -61,6 +62,8 @@ mod script;
 mod serve;
 mod settings;
 mod stage;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 use std::future::Future;

@@ -13,14 +13,18 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::ask::Ask;
 use super::faults::{Break, Faults};
 use super::ids::{Ids, mix};
 use super::record::{Received, Record};
 use super::refusal::Refusal;
 use super::route::{self, Operation, Route};
-use super::script::{self, Answer, Ask, Cues, Filler};
+use super::script::{self, Answer, Cues, Filler};
 use super::wire::{Frames, Tail};
 use super::{Protocol, Settings, anthropic, gemini, listing, openai, responses};
+
+#[cfg(test)]
+mod tests;
 
 const MAX_BODY: usize = 256 * 1024 * 1024;
 const MAX_FLAKY: usize = 10_000;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::SIGNATURE;
+use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
-use crate::simulator::script::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::stage::Circumstances;
 
 /// Parameters of other providers, which a translation must not let through.

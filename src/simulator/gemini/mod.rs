@@ -2,6 +2,8 @@
 
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 use axum::http::{HeaderMap, HeaderValue};
 

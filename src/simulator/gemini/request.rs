@@ -5,8 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::SIGNATURE;
+use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
-use crate::simulator::script::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::stage::Circumstances;
 
 /// What the API accepts at the top; everything else is an unknown name.
@@ -435,9 +435,12 @@ impl<'a> Walk<'a, '_> {
             );
         }
         let id = response.get("id").and_then(Value::as_str);
-        if !self.calls.iter().any(|(called, with)| *called == name && *with == id) {
+        // Google's own client leaves the id out where it runs the functions by itself.
+        let is_answer = |with: &Option<&str>| id.is_none() || *with == id;
+        if !self.calls.iter().any(|(called, with)| *called == name && is_answer(with)) {
+            let id = id.unwrap_or_default();
             return bad(format!(
-                "Function response `{name}` with id {id:?} does not match any function call of the preceding turn."
+                "Function response `{name}` with id `{id}` does not match any function call of the preceding turn."
             ));
         }
         self.answered += 1;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{flag, missing, tokens, tool_name, wrong_type, wrong_value};
+use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
-use crate::simulator::script::{Ask, Choice, Reasoning, Tool};
 
 /// Parameters of other providers, which a translation must not let through.
 const FOREIGN: [&str; 12] = [

@@ -3,6 +3,8 @@
 mod reply;
 mod request;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use reply::whole;
 pub(crate) use request::read;

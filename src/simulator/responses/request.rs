@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::ENCRYPTED;
+use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::openai::{flag, missing, tokens, tool_name, wrong_type, wrong_value};
 use crate::simulator::refusal::Refusal;
-use crate::simulator::script::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::stage::Circumstances;
 
 /// Chat parameters, and where they went.
