@@ -8,7 +8,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 
 /// A response body of any origin, with the stack's error.
 ///
@@ -21,7 +21,7 @@ impl Body {
     pub fn new<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<Error>,
+        B::Error: Into<BoxError>,
     {
         let mut slot = Some(body);
         if let Some(ours) = (&mut slot as &mut dyn std::any::Any).downcast_mut::<Option<Body>>()

@@ -16,6 +16,10 @@ pub mod layer;
 #[cfg(feature = "layers")]
 mod payload;
 pub mod protocol;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod simulator;
 #[cfg(feature = "layers")]
 pub mod upstream;
 

@@ -142,7 +142,7 @@ where
     S::Error: Into<Error>,
     S::Future: Send,
     B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     BoxCloneSyncService::new(
         service.map_response(|response: Response<B>| response.map(Body::new)).map_err(Into::into),

@@ -196,7 +196,7 @@ impl Builder {
         <L::Service as Service<Request<Payload>>>::Error: Into<Error>,
         <L::Service as Service<Request<Payload>>>::Future: Send,
         B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<Error>,
+        B::Error: Into<BoxError>,
     {
         self.layers.push(Box::new(move |inner| build::erase(layer.layer(inner))));
         self
@@ -212,7 +212,7 @@ impl Builder {
         <L::Service as Service<Request<Payload>>>::Error: Into<Error>,
         <L::Service as Service<Request<Payload>>>::Future: Send,
         B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<Error>,
+        B::Error: Into<BoxError>,
     {
         self.upstream_layers.push(Box::new(move |inner| build::erase(layer.layer(inner))));
         self

@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::body::Body as OutBody;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::ErrorView;
@@ -92,7 +92,7 @@ where
     S: Service<Request<Payload>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<OutBody>;
     type Error = Error;
@@ -145,7 +145,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<Error>,
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<OutBody>, Error>;
 

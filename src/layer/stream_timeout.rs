@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
 use tower::{Layer, Service};
 
-use crate::error::{Clock, Error};
+use crate::error::{BoxError, Clock, Error};
 
 /// Bounds the time to the response head and the silence in a body.
 ///
@@ -158,7 +158,7 @@ pin_project! {
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = Error;

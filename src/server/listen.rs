@@ -3,7 +3,6 @@
 //! `axum::serve` sets no timer, so hyper's header timeout would never run and a slow sender could pin a
 //! connection for ever; hence a loop of our own on hyper-util.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
@@ -92,7 +91,12 @@ fn connection(
 pub(super) fn signals() -> mpsc::Receiver<()> {
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(async move {
-        while wait_for_signal().await.is_some() {
+        let mut terminate = Terminate::new();
+        loop {
+            tokio::select! {
+                interrupt = tokio::signal::ctrl_c() => if interrupt.is_err() { return },
+                () = terminate.recv() => {}
+            }
             if sender.send(()).await.is_err() {
                 return;
             }
@@ -101,7 +105,26 @@ pub(super) fn signals() -> mpsc::Receiver<()> {
     receiver
 }
 
-#[cfg(unix)]
-async fn wait_for_signal() -> Option<Infallible> {
-    None
+/// SIGTERM, where there is such a thing.
+struct Terminate {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Terminate {
+    fn new() -> Self {
+        Terminate {
+            #[cfg(unix)]
+            signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok(),
+        }
+    }
+
+    async fn recv(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal {
+            signal.recv().await;
+            return;
+        }
+        std::future::pending().await
+    }
 }

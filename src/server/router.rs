@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -49,20 +48,22 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
         .layer(middleware::from_fn(models::note_shape))
         .layer(RespondLayer::new())
         .layer(RequireApiKeyLayer::new(&pages.keys));
+    // A POST to the same paths is a Gemini request, and keeps its key until the gateway has seen it.
+    let list = || get(models::list).layer(listing.clone()).fallback_service(gateway.clone());
+    let show = || get(models::show).layer(listing.clone()).fallback_service(gateway.clone());
     let lists = Router::new()
-        .route("/models", get(models::list))
-        .route("/v1/models", get(models::list))
-        .route("/v1beta/models", get(models::list))
-        .route("/models/{*id}", get(models::show).fallback_service(gateway.clone()))
-        .route("/v1/models/{*id}", get(models::show).fallback_service(gateway.clone()))
-        .route("/v1beta/models/{*id}", get(models::show).fallback_service(gateway.clone()));
+        .route("/models", list())
+        .route("/v1/models", list())
+        .route("/v1beta/models", list())
+        .route("/models/{*id}", show())
+        .route("/v1/models/{*id}", show())
+        .route("/v1beta/models/{*id}", show());
     let mut router = Router::new()
         .merge(lists)
         .route("/", get(root))
         .route("/health", get(health::health))
         .route("/healthz", get(health::health))
         .route("/readyz", get(health::ready));
-    let _ = listing;
     if let Some(path) = metrics_path {
         router = router.route(&path, get(metrics_page));
     }

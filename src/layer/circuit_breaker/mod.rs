@@ -25,7 +25,7 @@ use tower::{Layer, Service};
 
 use super::balance::{Eligibility, Eligible};
 use super::metrics::names;
-use crate::error::{Error, Fault};
+use crate::error::{BoxError, Error, Fault};
 use crate::payload::Payload;
 use crate::protocol::canonical::FaultKind;
 
@@ -263,7 +263,7 @@ where
     S: Service<Request<Payload>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = Error;
@@ -368,7 +368,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = Error;

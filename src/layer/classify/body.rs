@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::watch::{Begun, Watch};
-use crate::error::{Error, Stage};
+use crate::error::{BoxError, Error, Stage};
 
 /// Response body of [`Classify`](super::Classify): what was held, then the rest, watched.
 pub struct ResponseBody<B> {
@@ -41,7 +41,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = Error;

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::body::ResponseBody;
 use super::gather::{Gather, Step};
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::protocol::{Operation, Protocol};
 
 pin_project! {
@@ -51,7 +51,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<Error>,
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<B>>, Error>;
 

@@ -22,7 +22,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::{Layer, Service};
 
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::payload::Payload;
 
 pub use body::ResponseBody;
@@ -102,7 +102,7 @@ where
     S: Service<Request<Payload>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = Error;

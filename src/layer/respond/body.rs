@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 
 use super::Client;
 use super::array::ArrayFraming;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::protocol::Observer;
 
 /// Pieces of a stream that are at hand are joined up to this many bytes.
@@ -93,7 +93,7 @@ impl Stream {
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = Error;
@@ -145,7 +145,7 @@ where
 fn gather<B>(mut inner: Pin<&mut B>, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<Bytes>>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();

@@ -25,7 +25,7 @@ use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use super::trail::Trail;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::protocol::canonical::ErrorView;
 use crate::protocol::{Endpoint, Protocol, render_error};
@@ -100,7 +100,7 @@ where
     S: Service<Request<Q>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = Infallible;
@@ -169,7 +169,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<Error>,
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<B>>, Infallible>;
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::protocol::canonical::{ErrorView, Event, Exchange, FaultKind};
 use crate::protocol::{StreamDecoder, StreamEncoder, sse};
 
@@ -93,7 +93,7 @@ fn sink<'m>(
 impl<B> Body for StreamBody<B>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Data = Bytes;
     type Error = Error;

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::body::StreamBody;
 use super::{Plan, rewrite_head};
 use crate::body::Body as OutBody;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind};
 use crate::protocol::{StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
@@ -65,7 +65,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<Error>,
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<OutBody>, Error>;
 

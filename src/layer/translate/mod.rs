@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 use super::metrics::names;
 use crate::body::Body as OutBody;
 use crate::clock;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::payload::Payload;
 use crate::protocol::canonical::{ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{Dialect, Operation, Protocol, Target, decode_request, encode_request};
@@ -209,7 +209,7 @@ where
     S: Service<Request<Payload>, Response = Response<B>>,
     S::Error: Into<Error>,
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Error>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<OutBody>;
     type Error = Error;

@@ -1,0 +1,164 @@
+//! What was asked, in no protocol.
+
+use serde_json::Value;
+
+use super::script::words;
+
+const KEPT_BYTES: usize = 4000;
+const ECHO_CHARS: usize = 400;
+
+/// The beginning of a text that may be long.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Snippet(String);
+
+impl Snippet {
+    /// Appends a part, a space before it if there was one already.
+    pub(crate) fn push(&mut self, text: &str) {
+        let room = KEPT_BYTES.saturating_sub(self.0.len());
+        if room == 0 || text.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+        let end = (0..=text.len().min(room)).rev().find(|at| text.is_char_boundary(*at));
+        self.0.push_str(text.get(..end.unwrap_or_default()).unwrap_or_default());
+    }
+
+    /// What was kept.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether nothing was pushed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Appends the text, shortened if it is long.
+    pub(crate) fn echo(&self, out: &mut String) {
+        match self.0.char_indices().nth(ECHO_CHARS) {
+            Some((end, _)) => {
+                out.push_str(self.0.get(..end).unwrap_or_default());
+                out.push('…');
+            }
+            None => out.push_str(&self.0),
+        }
+    }
+}
+
+/// A tool the client offers and runs itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Tool {
+    /// Its name.
+    pub(crate) name: String,
+    /// The JSON schema of its arguments.
+    pub(crate) schema: Value,
+    /// Takes free text instead of JSON.
+    pub(crate) custom: bool,
+}
+
+/// Whether a tool may or must be called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The model decides; this one always calls.
+    #[default]
+    Auto,
+    /// No call.
+    None,
+    /// This tool.
+    Named(String),
+}
+
+/// Whether and how reasoning is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reasoning {
+    /// The model does not reason.
+    #[default]
+    Off,
+    /// It reasons, and shows only a signature and the count.
+    Hidden,
+    /// It shows what it thinks.
+    Shown,
+}
+
+/// What the client asked, in no protocol.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ask {
+    /// The model's name.
+    pub(crate) model: String,
+    /// System prompt, instructions, developer messages.
+    pub(crate) system: Snippet,
+    /// The user's last turn.
+    pub(crate) user: Snippet,
+    /// What the tools said in the last turn.
+    pub(crate) results: Vec<Snippet>,
+    /// Pictures in the whole request.
+    pub(crate) images: usize,
+    /// Documents and other files in the whole request.
+    pub(crate) documents: usize,
+    /// Tools on offer.
+    pub(crate) tools: Vec<Tool>,
+    /// Which of them.
+    pub(crate) choice: Choice,
+    /// Whether several calls at once are allowed.
+    pub(crate) parallel: bool,
+    /// Whether to reason.
+    pub(crate) reasoning: Reasoning,
+    /// The schema the answer must fit.
+    pub(crate) format: Option<Value>,
+    /// Texts that end the answer.
+    pub(crate) stop: Vec<String>,
+    /// The most words the answer may have.
+    pub(crate) max_tokens: Option<u64>,
+    /// Whether the answer is a stream.
+    pub(crate) stream: bool,
+    /// Words in the request.
+    pub(crate) input_tokens: usize,
+    /// The last message was the assistant's.
+    pub(crate) answered: bool,
+}
+
+impl Ask {
+    /// Counts a text of the request.
+    pub(crate) fn count(&mut self, text: &str) {
+        self.input_tokens += words(text);
+    }
+
+    /// An assistant message went by: what the user says next is a new turn.
+    pub(crate) fn assistant(&mut self, text: &str) {
+        self.count(text);
+        self.answered = true;
+    }
+
+    /// A text of the user.
+    pub(crate) fn user(&mut self, text: &str) {
+        self.count(text);
+        self.turn();
+        self.user.push(text);
+    }
+
+    /// The result of a tool, with all its texts.
+    pub(crate) fn result(&mut self, texts: &[&str]) {
+        self.turn();
+        let mut result = Snippet::default();
+        for text in texts {
+            self.count(text);
+            result.push(text);
+        }
+        self.results.push(result);
+    }
+
+    /// A text of the system prompt.
+    pub(crate) fn system(&mut self, text: &str) {
+        self.count(text);
+        self.system.push(text);
+    }
+
+    fn turn(&mut self) {
+        if std::mem::take(&mut self.answered) {
+            self.user = Snippet::default();
+            self.results.clear();
+        }
+    }
+}
