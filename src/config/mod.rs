@@ -3,19 +3,33 @@
 //! [`Config`] is plain data with the defaults filled in and the secrets resolved; nothing in it
 //! refers back to the text. The keys are described in `config/aiproxy.example.yaml`.
 
+mod address;
 mod env;
+mod load;
 mod problem;
+mod provider_keys;
+mod read;
+mod reader;
 mod secret;
 mod sections;
+mod tree;
+mod units;
 mod upstream;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
+use problem::Report;
+use reader::{Context, Field};
+
+pub use address::Address;
 pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    Address, CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
 };
 pub use upstream::{ApiType, Compression, Upstream};
 
@@ -59,34 +73,91 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
+impl Default for Config {
+    /// All defaults, and no upstreams.
+    fn default() -> Self {
+        Config {
+            address: Address::default(),
+            allow_public_without_keys: false,
+            api_keys: Vec::new(),
+            default_max_tokens: None,
+            timeouts: Timeouts::default(),
+            max_body_size: 64 * 1024 * 1024,
+            max_in_flight: 10_000,
+            log: Log::default(),
+            circuit_breaker: CircuitBreaker::default(),
+            failover: Failover::default(),
+            metrics: Metrics::default(),
+            shutdown: Shutdown::default(),
+            server: Server::default(),
+            model_fallback: Vec::new(),
+            upstreams: Vec::new(),
+            disabled_upstreams: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Most bytes of a configuration file.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
 impl Config {
     /// Reads the file at `path`, with the environment of this process.
     ///
     /// # Errors
     ///
-    /// Every problem of the file, each with its line and column.
+    /// Every problem of the file, each with its line and column; or why it cannot be read. A file of
+    /// more than 4 MiB is refused.
     pub fn load(path: impl AsRef<Path>) -> Result<Config, Problems> {
-        let _ = path;
-        Err(Problems(Vec::new()))
+        let variables = |name: &str| std::env::var(name).ok();
+        let source = Source::new(path.as_ref(), &variables);
+        match env::read_limited(path.as_ref(), MAX_FILE) {
+            Ok(text) => Config::parse(&text, &source),
+            Err(message) => Err(Problems::one(&source.name, message)),
+        }
     }
 
     /// Reads a configuration from `text`.
+    ///
+    /// ```
+    /// use aiproxy::config::{Config, Source};
+    ///
+    /// let source = Source::new("aiproxy.yaml", &|_| None);
+    /// let config = Config::parse("upstreams: [{ name: a, token: sk-1 }]", &source)?;
+    /// assert_eq!(config.upstreams[0].base_url.as_str(), "https://api.anthropic.com/");
+    ///
+    /// let problems = Config::parse("upstreams: [{ name: a, tokn: sk-1 }]", &source).unwrap_err();
+    /// assert_eq!(
+    ///     problems.to_string(),
+    ///     "aiproxy.yaml:1:13: upstreams[0].token: is missing\n\
+    ///      aiproxy.yaml:1:24: upstreams[0].tokn: unknown key; did you mean `token`?",
+    /// );
+    /// # Ok::<(), aiproxy::config::Problems>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// Every problem of the text, each with its line and column.
     pub fn parse(text: &str, source: &Source<'_>) -> Result<Config, Problems> {
-        let _ = (text, source);
-        Err(Problems(Vec::new()))
+        let report = Report::new(&source.name);
+        if text.len() as u64 > MAX_FILE {
+            return Err(Problems::one(&source.name, format!("is larger than {} KiB", MAX_FILE / 1024)));
+        }
+        let tree = load::tree(text, &report);
+        let context = Context::new(&report, source);
+        let root = tree.as_ref().and_then(|tree| Field::root(&context, tree).map());
+        let config = root.map(|map| map.read(read::config)).unwrap_or_default();
+        report.finish().map(|warnings| Config { warnings, ..config })
     }
 
     /// Builds a configuration from the vendors' usual environment variables, `None` when none is set.
+    ///
+    /// See the table in the source
     ///
     /// # Errors
     ///
     /// Every variable that is set to something impossible.
     pub fn from_environment(variables: &dyn Fn(&str) -> Option<String>) -> Result<Option<Config>, Problems> {
-        let _ = variables;
-        Ok(None)
+        provider_keys::config(variables)
     }
 }

@@ -1,5 +1,6 @@
 //! Problems and warnings: what is wrong, at which key, in which line and column.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -54,6 +55,12 @@ impl fmt::Display for Problem {
 pub struct Problems(pub(super) Vec<Problem>);
 
 impl Problems {
+    /// A problem with the source as a whole.
+    pub(super) fn one(source: &Arc<str>, message: String) -> Self {
+        let source = Arc::clone(source);
+        Problems(vec![Problem { source, mark: None, path: String::new(), message }])
+    }
+
     /// The problems one by one.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
@@ -82,3 +89,68 @@ impl fmt::Display for Problems {
 }
 
 impl Error for Problems {}
+
+/// Problems beyond this number are only counted: nobody reads them, and a hostile text must not
+/// make them fill the memory.
+const MOST: usize = 1000;
+
+/// Collects problems and warnings while a text is read.
+pub(super) struct Report {
+    source: Arc<str>,
+    found: RefCell<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    problems: Vec<Problem>,
+    uncounted: usize,
+    warnings: Vec<Problem>,
+}
+
+impl Report {
+    pub(super) fn new(source: &Arc<str>) -> Self {
+        Report { source: Arc::clone(source), found: RefCell::default() }
+    }
+
+    pub(super) fn problem(&self, mark: Option<Mark>, path: &str, message: impl Into<String>) {
+        let problem = self.entry(mark, path, message.into());
+        let found = &mut *self.found.borrow_mut();
+        if found.problems.len() < MOST {
+            found.problems.push(problem);
+        } else {
+            found.uncounted += 1;
+        }
+    }
+
+    pub(super) fn warning(&self, mark: Option<Mark>, path: &str, message: impl Into<String>) {
+        let warning = self.entry(mark, path, message.into());
+        let warnings = &mut self.found.borrow_mut().warnings;
+        if warnings.len() < MOST {
+            warnings.push(warning);
+        }
+    }
+
+    /// The warnings, or the problems if there is one; in the order of the text.
+    pub(super) fn finish(self) -> Result<Vec<Problem>, Problems> {
+        let Found { mut problems, uncounted, mut warnings } = self.found.into_inner();
+        if problems.is_empty() {
+            warnings.sort_by_key(|warning| warning.mark);
+            return Ok(warnings);
+        }
+        problems.sort_by_key(|problem| problem.mark);
+        if uncounted > 0 {
+            let (mark, path) = (None, String::new());
+            problems.push(Problem {
+                source: self.source,
+                mark,
+                path,
+                message: format!("and {uncounted} more"),
+            });
+        }
+        Err(Problems(problems))
+    }
+
+    fn entry(&self, mark: Option<Mark>, path: &str, message: String) -> Problem {
+        Problem { source: Arc::clone(&self.source), mark, path: path.to_owned(), message }
+    }
+}

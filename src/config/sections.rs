@@ -1,39 +1,12 @@
-//! The plain structs of the sections that stand beside the upstreams, with their defaults.
+//! The plain structs of the sections, with their defaults.
 //!
 //! They hold meaning, not spelling: durations are [`Duration`]s, sizes are bytes, `none` is `None`.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MIB: u64 = 1024 * 1024;
-
-/// Where the gateway listens (`listen`, with `bind` where that names no host).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// An IP address without brackets, or a host name. Default `127.0.0.1`.
-    pub host: String,
-    /// The TCP port; 0 lets the system choose. Default 8080.
-    pub port: u16,
-}
-
-impl Default for Address {
-    fn default() -> Self {
-        Address { host: "127.0.0.1".to_owned(), port: 8080 }
-    }
-}
-
-impl fmt::Display for Address {
-    /// `host:port`, with brackets around an IPv6 address.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
 
 /// How long an upstream may take (`timeouts`). `None` is "no limit", spelled `none` or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +49,7 @@ pub struct CircuitBreaker {
 
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        CircuitBreaker {
-            enabled: true,
-            failures: const { NonZeroU32::new(3).unwrap() },
-            open_for: 30 * MINUTE,
-        }
+        CircuitBreaker { enabled: true, failures: NonZeroU32::MIN.saturating_add(2), open_for: 30 * MINUTE }
     }
 }
 

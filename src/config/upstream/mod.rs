@@ -1,9 +1,15 @@
 //! One entry of `upstreams`.
 
+pub(super) mod base_url;
+mod headers;
+mod read;
+
 use std::num::NonZeroU32;
 
 use http::HeaderName;
 use url::Url;
+
+pub(super) use read::read_all;
 
 use super::secret::Secret;
 use super::sections::{CircuitBreaker, Timeouts};
