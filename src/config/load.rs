@@ -138,7 +138,7 @@ impl<'r> Builder<'r> {
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(id) => self.alias(id, at),
             Event::UnresolvedAlias(_) => {
-                self.report.problem(Some(at), "", "no anchor of this name stands above");
+                self.report.problem(Some(at), &self.path(""), "no anchor of this name stands above");
                 self.attach(Built { node: Node { mark: at, value: null() }, values: 1, depth: 1 }, false)
             }
             _ => Ok(()),
@@ -151,7 +151,11 @@ impl<'r> Builder<'r> {
             None | Some((true, "null" | "bool" | "int" | "float" | "seq" | "map")) => false,
             Some((true, "str")) => true,
             Some(_) => {
-                self.report.problem(Some(at), "", "has a YAML tag that means nothing here; quote the value");
+                self.report.problem(
+                    Some(at),
+                    &self.path(""),
+                    "has a YAML tag that means nothing here; quote the value",
+                );
                 false
             }
         }
@@ -254,7 +258,11 @@ impl<'r> Builder<'r> {
             };
             for source in sources {
                 let Value::Map(more) = &source.value else {
-                    self.report.problem(Some(source.mark), "<<", "must be a map, or a list of maps");
+                    self.report.problem(
+                        Some(source.mark),
+                        &self.path(""),
+                        "`<<` takes a map or a list of maps",
+                    );
                     continue;
                 };
                 for entry in more.iter() {

@@ -150,9 +150,22 @@ impl Config {
         report.finish().map(|warnings| Config { warnings, ..config })
     }
 
-    /// Builds a configuration from the vendors' usual environment variables, `None` when none is set.
+    /// Builds a configuration from the variables in which vendors' keys usually stand; `None` when
+    /// none of them is set. Everything else is at its default.
     ///
-    /// See the table in the source
+    /// | variable | upstream | serves |
+    /// |---|---|---|
+    /// | `ANTHROPIC_API_KEY` (`ANTHROPIC_BASE_URL`) | `anthropic` | `claude-*` |
+    /// | `OPENAI_API_KEY` (`OPENAI_BASE_URL`) | `openai` and `responses` | `gpt-*`, `o1*`, `o3*`, `o4*`, `chatgpt-*`, `codex-*` |
+    /// | `GEMINI_API_KEY`, else `GOOGLE_API_KEY` | `gemini` | `gemini-*`, `gemma-*` |
+    /// | `DEEPSEEK_API_KEY` | `deepseek` | `deepseek-*` |
+    /// | `MISTRAL_API_KEY` | `mistral` | every model |
+    /// | `GROQ_API_KEY` | `groq` | every model |
+    /// | `XAI_API_KEY` | `xai` | every model |
+    /// | `OPENROUTER_API_KEY` | `openrouter` | every model |
+    ///
+    /// Those that serve every model, because their models' names have nothing in common, stand at
+    /// priority 1: they get what none of the others serves.
     ///
     /// # Errors
     ///

@@ -135,9 +135,12 @@ impl Report {
         let Found { mut problems, uncounted, mut warnings } = self.found.into_inner();
         if problems.is_empty() {
             warnings.sort_by_key(|warning| warning.mark);
+            warnings.dedup();
             return Ok(warnings);
         }
         problems.sort_by_key(|problem| problem.mark);
+        // What is used twice (an anchor, a variable) is wrong once.
+        problems.dedup();
         if uncounted > 0 {
             let (mark, path) = (None, String::new());
             problems.push(Problem {

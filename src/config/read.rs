@@ -289,14 +289,15 @@ fn model_fallback(map: &Map<'_>) -> Vec<(String, Vec<String>)> {
         field.warning("is not in force yet");
     }
     let mut chains = Vec::with_capacity(pairs.len());
-    for (entry, value) in pairs {
-        let models: Vec<String> = value.items().iter().filter_map(Field::words).collect();
-        if entry.key.trim().is_empty() || value.items().is_empty() {
-            value.problem("must lead from a model to one model or several");
-        } else if models.iter().any(|model| **model == *entry.key) {
+    for (key, value) in pairs {
+        let items = value.items();
+        let models: Vec<String> = items.iter().filter_map(Field::words).collect();
+        if items.is_empty() {
+            value.problem("must be one model or several");
+        } else if models.iter().any(|model| model == key.text) {
             value.problem("must not lead from a model to itself");
         }
-        chains.push((entry.key.to_string(), models));
+        chains.extend(key.words().map(|model| (model, models)));
     }
     chains
 }

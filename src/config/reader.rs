@@ -40,6 +40,14 @@ pub(super) struct Field<'c> {
     node: &'c Node,
 }
 
+/// A key of the user's own, in a map such as `model_mappings`.
+pub(super) struct Key<'c> {
+    context: &'c Context<'c>,
+    path: String,
+    pub(super) mark: Mark,
+    pub(super) text: &'c str,
+}
+
 impl<'c> Context<'c> {
     pub(super) fn new(report: &'c Report, source: &'c Source<'c>) -> Self {
         Context {
@@ -102,16 +110,6 @@ impl<'c> Map<'c> {
         self.context.report.problem(Some(self.mark), &self.path_of(key), "is missing");
     }
 
-    /// Reports something about the map as a whole.
-    pub(super) fn problem(&self, message: impl Into<String>) {
-        self.context.report.problem(Some(self.mark), &self.path, message);
-    }
-
-    /// Warns of something about the map as a whole.
-    pub(super) fn warning(&self, message: impl Into<String>) {
-        self.context.report.warning(Some(self.mark), &self.path, message);
-    }
-
     fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }
@@ -150,16 +148,6 @@ impl<'c> Field<'c> {
         self.context.report.warning(Some(self.node.mark), &self.path, message);
     }
 
-    /// Where the value stands.
-    pub(super) fn mark(&self) -> Mark {
-        self.node.mark
-    }
-
-    /// Whether it is a list.
-    pub(super) fn is_list(&self) -> bool {
-        matches!(self.node.value, Value::List(_))
-    }
-
     /// A map, or a problem. An absent value is an empty map.
     pub(super) fn map(&self) -> Option<Map<'c>> {
         let entries = self.entries()?;
@@ -167,14 +155,13 @@ impl<'c> Field<'c> {
     }
 
     /// The keys of a map whose keys are the user's own, with their values.
-    pub(super) fn pairs(&self) -> Option<Vec<(&'c Entry, Field<'c>)>> {
-        let entries = self.entries()?;
-        Some(
-            entries
-                .iter()
-                .map(|entry| (entry, self.child(join(&self.path, &entry.key), &entry.value)))
-                .collect(),
-        )
+    pub(super) fn pairs(&self) -> Option<Vec<(Key<'c>, Field<'c>)>> {
+        let pair = |entry: &'c Entry| {
+            let (context, path) = (self.context, join(&self.path, &entry.key));
+            let value = self.child(path.clone(), &entry.value);
+            (Key { context, path, mark: entry.mark, text: &entry.key }, value)
+        };
+        Some(self.entries()?.iter().map(pair).collect())
     }
 
     fn entries(&self) -> Option<&'c [Entry]> {
@@ -336,6 +323,23 @@ impl<'c> Field<'c> {
     pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
         self.problem(message);
         None
+    }
+}
+
+// === impl Key ===
+
+impl Key<'_> {
+    pub(super) fn problem(&self, message: impl Into<String>) {
+        self.context.report.problem(Some(self.mark), &self.path, message);
+    }
+
+    /// The key itself, or a problem if it is blank.
+    pub(super) fn words(&self) -> Option<String> {
+        if self.text.trim().is_empty() {
+            self.problem("has no name before the colon");
+            return None;
+        }
+        Some(self.text.to_owned())
     }
 }
 

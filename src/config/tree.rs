@@ -86,7 +86,8 @@ impl Kind {
         match self {
             Kind::Null => "nothing",
             Kind::Bool(_) => "true or false",
-            Kind::Integer | Kind::Float => "a number",
+            Kind::Integer => "a number",
+            Kind::Float => "a decimal number",
             Kind::Text => "text",
         }
     }

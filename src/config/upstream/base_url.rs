@@ -15,10 +15,10 @@ pub(in crate::config) struct BaseUrl {
 impl BaseUrl {
     /// Reads and checks `text`. Messages do not repeat it: it may hold a password.
     pub(in crate::config) fn parse(text: &str) -> Result<Self, String> {
-        let mut url = Url::parse(text.trim()).map_err(|_| WRONG)?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+        if !is_plain_http(text) {
             return Err(WRONG.to_owned());
         }
+        let mut url = Url::parse(text).map_err(|_| WRONG)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not hold a user or password; the key belongs into `token`".to_owned());
         }
@@ -43,6 +43,16 @@ impl BaseUrl {
 }
 
 const WRONG: &str = "must be a URL such as https://api.example.com";
+
+/// Whether `text` is http or https with a host. Browsers' rules, which `Url` follows, would also read
+/// `http:///v1` (as the host `v1`), backslashes and line ends.
+fn is_plain_http(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
+    ["http", "https"].iter().any(|known| known.eq_ignore_ascii_case(scheme))
+        && !rest.starts_with(['/', '?', '#'])
+        && !rest.contains(odd)
+}
 
 /// `v1`, `v1beta`, `v4`.
 fn is_version(segment: &str) -> bool {
@@ -97,6 +107,9 @@ mod tests {
             "https://x.example#a",
             "https://x.example/?",
             "javascript:alert(1)",
+            "https://good.example\\@bad.example",
+            "https://good\n.example",
+            "https:good.example",
         ] {
             assert!(BaseUrl::parse(text).is_err(), "{text}");
         }

@@ -25,19 +25,17 @@ const NOT_OURS: [&str; 11] = [
 pub(super) fn read(map: &Map<'_>) -> Vec<(HeaderName, Secret)> {
     let mut headers = Vec::new();
     let mut seen: HashMap<HeaderName, usize> = HashMap::new();
-    for (entry, value) in map.get("http_headers").and_then(|field| field.pairs()).unwrap_or_default() {
+    for (key, value) in map.get("http_headers").and_then(|field| field.pairs()).unwrap_or_default() {
         let secret = value.secret();
-        let name = match name(&entry.key) {
-            Ok(name) => name,
-            Err(message) => {
-                value.problem(message);
-                continue;
+        match name(key.text) {
+            Ok(name) => {
+                if let Some(line) = seen.insert(name.clone(), key.mark.line) {
+                    key.problem(format!("is the same header as in line {line}; case makes no difference"));
+                }
+                headers.extend(secret.map(|secret| (name, secret)));
             }
-        };
-        if let Some(line) = seen.insert(name.clone(), entry.mark.line) {
-            value.problem(format!("is the same header as in line {line}; case makes no difference"));
+            Err(message) => key.problem(message),
         }
-        headers.extend(secret.map(|secret| (name, secret)));
     }
     headers
 }

@@ -1,6 +1,6 @@
 //! Reading of `upstreams`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::num::NonZeroU32;
 
 use super::{ApiType, Compression, Upstream, base_url, headers};
@@ -98,21 +98,26 @@ fn name(map: &Map<'_>, item: &Field<'_>, siblings: &mut Siblings<'_>) -> Option<
     if name.is_empty() || name.len() > 64 || !name.bytes().all(letters) {
         return field.refuse("must be 1 to 64 of the characters A-Z, a-z, 0-9, `.`, `_` and `-`");
     }
-    if let Some(first) = siblings.names.insert(name.to_ascii_lowercase(), item.path.clone()) {
-        field.problem(format!("is the name of {first} already; names differ in more than case"));
-        siblings.names.insert(name.to_ascii_lowercase(), first);
+    match siblings.names.entry(name.to_ascii_lowercase()) {
+        hash_map::Entry::Vacant(free) => {
+            free.insert(item.path.clone());
+        }
+        hash_map::Entry::Occupied(first) => {
+            field.problem(format!("is the name of {} already; case makes no difference", first.get()));
+        }
     }
     Some(name)
 }
 
 fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
-    let api_type = api_type(map);
-    let url = base_url::read(map, api_type.unwrap_or_default(), &config.address);
+    let chosen = api_type(map);
+    let api_type = chosen.flatten().unwrap_or_default();
+    let url = base_url::read(map, api_type, &config.address);
     let local = url.url.host_str().is_some_and(|host| address::is_loopback(host.trim_matches(['[', ']'])));
     Upstream {
         name,
-        tokens: tokens(map, api_type.is_none() || local),
-        api_type: api_type.unwrap_or_default(),
+        tokens: tokens(map, chosen == Some(None) || local),
+        api_type,
         base_url: url.url,
         base_url_has_version: url.has_version,
         weight: weight(map),
@@ -130,8 +135,8 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
     }
 }
 
-/// The type; `None` when it is planned or unknown, which has been reported.
-fn api_type(map: &Map<'_>) -> Option<ApiType> {
+/// The type; `None` when it is unknown and `Some(None)` when it is planned, which have been reported.
+fn api_type(map: &Map<'_>) -> Option<Option<ApiType>> {
     let (field, files) = (map.get("api_type"), map.get("auth_files"));
     let chosen = match &field {
         Some(field) => field.choice(&API_TYPES),
@@ -148,7 +153,7 @@ fn api_type(map: &Map<'_>) -> Option<ApiType> {
             files.warning("has no effect with this `api_type`, which works with `token`");
         }
     }
-    chosen.flatten()
+    chosen
 }
 
 fn tokens(map: &Map<'_>, may_be_absent: bool) -> Vec<crate::config::Secret> {
@@ -187,15 +192,7 @@ fn priority(map: &Map<'_>) -> i32 {
 
 fn model_mappings(map: &Map<'_>) -> Vec<(String, String)> {
     let pairs = map.get("model_mappings").and_then(|field| field.pairs()).unwrap_or_default();
-    let mut mappings = Vec::with_capacity(pairs.len());
-    for (entry, value) in pairs {
-        if entry.key.trim().is_empty() {
-            value.problem("must lead from one model to another, but has no name before the colon");
-        } else if let Some(model) = value.words() {
-            mappings.push((entry.key.to_string(), model));
-        }
-    }
-    mappings
+    pairs.iter().filter_map(|(key, value)| key.words().zip(value.words())).collect()
 }
 
 fn available_models(map: &Map<'_>) -> Option<Vec<String>> {
