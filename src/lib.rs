@@ -5,6 +5,8 @@
 mod body;
 #[cfg(feature = "layers")]
 mod clock;
+#[cfg(feature = "config")]
+pub mod config;
 #[cfg(feature = "layers")]
 mod error;
 #[cfg(feature = "client")]

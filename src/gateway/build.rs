@@ -21,8 +21,8 @@ use crate::layer::failover::Failover;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
     CollectLayer, CredentialsLayer, InFlightLimit, InFlightLimitLayer, Metrics, MetricsLayer, ModelFilter,
-    ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer,
-    StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequireApiKey, RequireApiKeyLayer, Respond,
+    RespondLayer, StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
 use crate::upstream::HttpClient;
@@ -102,7 +102,11 @@ fn upstream(
             )
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())
-            .layer(if spec.must_stream { MustStreamLayer::always() } else { MustStreamLayer::when_it_streams() })
+            .layer(if spec.must_stream {
+                MustStreamLayer::always()
+            } else {
+                MustStreamLayer::when_it_streams()
+            })
             // Everything outside sees one kind of failure.
             .layer(ClassifyLayer::new())
             // Clocks per attempt.

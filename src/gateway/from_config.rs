@@ -79,7 +79,9 @@ fn headers(upstream: &config::Upstream) -> Result<HeaderMap, BoxError> {
     let mut headers = HeaderMap::new();
     for (name, value) in &upstream.http_headers {
         let Ok(mut value) = HeaderValue::from_str(value.expose()) else {
-            return Err(format!("upstream `{}`: the value of `{name}` is no header value", upstream.name).into());
+            return Err(
+                format!("upstream `{}`: the value of `{name}` is no header value", upstream.name).into()
+            );
         };
         value.set_sensitive(true);
         headers.insert(name.clone(), value);

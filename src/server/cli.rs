@@ -109,7 +109,12 @@ mod tests {
 
     #[test]
     fn the_seeds_flag_works_in_every_spelling() {
-        for line in ["aiproxy -config a.yaml", "aiproxy -config=a.yaml", "aiproxy --config a.yaml", "aiproxy -c a.yaml"] {
+        for line in [
+            "aiproxy -config a.yaml",
+            "aiproxy -config=a.yaml",
+            "aiproxy --config a.yaml",
+            "aiproxy -c a.yaml",
+        ] {
             assert_eq!(parse(line).serve.config, Some(PathBuf::from("a.yaml")), "{line}");
         }
         assert!(matches!(parse("aiproxy check --config a.yaml").command, Some(Command::Check { .. })));

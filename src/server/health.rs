@@ -19,7 +19,10 @@ pub(super) async fn health(State(app): State<App>) -> Response {
         .upstreams
         .iter()
         .filter(|upstream| {
-            upstream.breaker.iter().any(|entry| matches!(entry.state, BreakerState::Open { until } if until > now))
+            upstream
+                .breaker
+                .iter()
+                .any(|entry| matches!(entry.state, BreakerState::Open { until } if until > now))
         })
         .count();
     let status = if resting == 0 { "ok" } else { "degraded" };

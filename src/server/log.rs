@@ -156,7 +156,8 @@ impl Write for Queue {
     /// The formatter writes each line in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if !line.is_empty()
-            && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.sender.try_send(line.to_vec())
+            && let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+                self.sender.try_send(line.to_vec())
         {
             metrics::counter!(names::LOG_DROPPED).increment(1);
         }

@@ -78,7 +78,8 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         keys: config.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
     };
     let service = router(gateway, pages);
-    let drain = Drain { most: config.shutdown.drain, begun: Box::new(move || ready.store(false, Ordering::Relaxed)) };
+    let drain =
+        Drain { most: config.shutdown.drain, begun: Box::new(move || ready.store(false, Ordering::Relaxed)) };
     listen::serve(listener, service, listen::signals(), drain).await;
     Ok(())
 }
@@ -95,7 +96,9 @@ fn announce(config: &Config, origin: &Origin, address: &str) {
         Origin::Demo => demo::explain(address),
     }
     if config.api_keys.is_empty() && !config.address.is_loopback() {
-        tracing::warn!("anybody who reaches {address} can spend the upstreams' keys: no api-key is configured");
+        tracing::warn!(
+            "anybody who reaches {address} can spend the upstreams' keys: no api-key is configured"
+        );
     }
 }
 

@@ -1,0 +1,176 @@
+//! The configuration: one YAML file, read with every problem reported at once.
+//!
+//! [`Config`] is plain data with the defaults filled in and the secrets resolved; nothing in it
+//! refers back to the text. The keys are described in `config/aiproxy.example.yaml`.
+
+mod address;
+mod env;
+mod load;
+mod problem;
+mod provider_keys;
+mod read;
+mod reader;
+mod secret;
+mod sections;
+mod tree;
+mod units;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use problem::Report;
+use reader::{Context, Field};
+
+pub use address::Address;
+pub use env::Source;
+pub use problem::{Mark, Problem, Problems};
+pub use secret::Secret;
+pub use sections::{
+    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+};
+pub use upstream::{ApiType, Compression, Upstream};
+
+/// A whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen. Default `127.0.0.1:8080`.
+    pub address: Address,
+    /// Whether other machines may reach a gateway without `api_keys`. Default false.
+    pub allow_public_without_keys: bool,
+    /// The keys that clients must show, without duplicates; empty when none is configured.
+    pub api_keys: Vec<Secret>,
+    /// The output limit where an upstream's protocol demands one and the client gave none.
+    /// `None`, the default, leaves the choice to the model's row.
+    pub default_max_tokens: Option<u64>,
+    /// How long upstreams may take, where they don't say otherwise themselves.
+    pub timeouts: Timeouts,
+    /// Most bytes of a request body. Default 64 MiB.
+    pub max_body_size: usize,
+    /// Most requests at a time, each counted until its last byte has gone. Default 10000.
+    pub max_in_flight: usize,
+    /// What is logged, and where to.
+    pub log: Log,
+    /// When upstreams rest after failures, where they don't say otherwise themselves.
+    pub circuit_breaker: CircuitBreaker,
+    /// When and how often a request goes to another upstream.
+    pub failover: Failover,
+    /// The Prometheus endpoint.
+    pub metrics: Metrics,
+    /// How the gateway stops.
+    pub shutdown: Shutdown,
+    /// The process.
+    pub server: Server,
+    /// Model → the models to try after it, in the order of the file; not in force yet.
+    pub model_fallback: Vec<(String, Vec<String>)>,
+    /// The enabled upstreams, in the order of the file.
+    pub upstreams: Vec<Upstream>,
+    /// The names of the disabled upstreams.
+    pub disabled_upstreams: Vec<String>,
+    /// What is accepted but deprecated, without effect, or probably not meant; nothing is printed here.
+    pub warnings: Vec<Problem>,
+}
+
+impl Default for Config {
+    /// All defaults, and no upstreams.
+    fn default() -> Self {
+        Config {
+            address: Address::default(),
+            allow_public_without_keys: false,
+            api_keys: Vec::new(),
+            default_max_tokens: None,
+            timeouts: Timeouts::default(),
+            max_body_size: 64 * 1024 * 1024,
+            max_in_flight: 10_000,
+            log: Log::default(),
+            circuit_breaker: CircuitBreaker::default(),
+            failover: Failover::default(),
+            metrics: Metrics::default(),
+            shutdown: Shutdown::default(),
+            server: Server::default(),
+            model_fallback: Vec::new(),
+            upstreams: Vec::new(),
+            disabled_upstreams: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Most bytes of a configuration file.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+impl Config {
+    /// Reads the file at `path`, with the environment of this process.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the file, each with its line and column; or why it cannot be read. A file of
+    /// more than 4 MiB is refused.
+    pub fn load(path: impl AsRef<Path>) -> Result<Config, Problems> {
+        let variables = |name: &str| std::env::var(name).ok();
+        let source = Source::new(path.as_ref(), &variables);
+        match env::read_limited(path.as_ref(), MAX_FILE) {
+            Ok(text) => Config::parse(&text, &source),
+            Err(message) => Err(Problems::one(&source.name, message)),
+        }
+    }
+
+    /// Reads a configuration from `text`.
+    ///
+    /// ```
+    /// use aiproxy::config::{Config, Source};
+    ///
+    /// let source = Source::new("aiproxy.yaml", &|_| None);
+    /// let config = Config::parse("upstreams: [{ name: a, token: sk-1 }]", &source)?;
+    /// assert_eq!(config.upstreams[0].base_url.as_str(), "https://api.anthropic.com/");
+    ///
+    /// let problems = Config::parse("upstreams: [{ name: a, tokn: sk-1 }]", &source).unwrap_err();
+    /// assert_eq!(
+    ///     problems.to_string(),
+    ///     "aiproxy.yaml:1:13: upstreams[0].token: is missing\n\
+    ///      aiproxy.yaml:1:24: upstreams[0].tokn: unknown key; did you mean `token`?",
+    /// );
+    /// # Ok::<(), aiproxy::config::Problems>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every problem of the text, each with its line and column.
+    pub fn parse(text: &str, source: &Source<'_>) -> Result<Config, Problems> {
+        let report = Report::new(&source.name);
+        if text.len() as u64 > MAX_FILE {
+            return Err(Problems::one(&source.name, format!("is larger than {} KiB", MAX_FILE / 1024)));
+        }
+        let tree = load::tree(text, &report);
+        let context = Context::new(&report, source);
+        let root = tree.as_ref().and_then(|tree| Field::root(&context, tree).map());
+        let config = root.map(|map| map.read(read::config)).unwrap_or_default();
+        report.finish().map(|warnings| Config { warnings, ..config })
+    }
+
+    /// Builds a configuration from the variables in which vendors' keys usually stand; `None` when
+    /// none of them is set. Everything else is at its default.
+    ///
+    /// | variable | upstream | serves |
+    /// |---|---|---|
+    /// | `ANTHROPIC_API_KEY` (`ANTHROPIC_BASE_URL`) | `anthropic` | `claude-*` |
+    /// | `OPENAI_API_KEY` (`OPENAI_BASE_URL`) | `openai` and `responses` | `gpt-*`, `o1*`, `o3*`, `o4*`, `chatgpt-*`, `codex-*` |
+    /// | `GEMINI_API_KEY`, else `GOOGLE_API_KEY` | `gemini` | `gemini-*`, `gemma-*` |
+    /// | `DEEPSEEK_API_KEY` | `deepseek` | `deepseek-*` |
+    /// | `MISTRAL_API_KEY` | `mistral` | every model |
+    /// | `GROQ_API_KEY` | `groq` | every model |
+    /// | `XAI_API_KEY` | `xai` | every model |
+    /// | `OPENROUTER_API_KEY` | `openrouter` | every model |
+    ///
+    /// Those that serve every model, because their models' names have nothing in common, stand at
+    /// priority 1: they get what none of the others serves.
+    ///
+    /// # Errors
+    ///
+    /// Every variable that is set to something impossible.
+    pub fn from_environment(variables: &dyn Fn(&str) -> Option<String>) -> Result<Option<Config>, Problems> {
+        provider_keys::config(variables)
+    }
+}

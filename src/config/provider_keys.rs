@@ -1,0 +1,132 @@
+//! A configuration without a file: upstreams from the variables in which keys usually stand.
+
+use std::num::NonZeroU32;
+
+use super::env::Source;
+use super::problem::{Problems, Report};
+use super::secret::Secret;
+use super::upstream::base_url::BaseUrl;
+use super::{ApiType, CircuitBreaker, Compression, Config, Timeouts, Upstream};
+use crate::protocol::Dialect;
+
+/// A vendor: an upstream exists if one of `keys` is set.
+struct Vendor {
+    name: &'static str,
+    api_type: ApiType,
+    /// The variables that may hold the key; the first that is set counts.
+    keys: &'static [&'static str],
+    /// The variable that may hold another base URL.
+    base_url_variable: Option<&'static str>,
+    /// The base URL otherwise.
+    base_url: &'static str,
+    /// What it serves; empty is everything, at a lower priority than the others.
+    models: &'static [&'static str],
+}
+
+const OPENAI_MODELS: [&str; 6] = ["gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"];
+
+const VENDORS: [Vendor; 9] = [
+    Vendor {
+        name: "anthropic",
+        api_type: ApiType::Anthropic,
+        keys: &["ANTHROPIC_API_KEY"],
+        base_url_variable: Some("ANTHROPIC_BASE_URL"),
+        base_url: "https://api.anthropic.com",
+        models: &["claude-*"],
+    },
+    Vendor {
+        name: "openai",
+        api_type: ApiType::OpenAi,
+        keys: &["OPENAI_API_KEY"],
+        base_url_variable: Some("OPENAI_BASE_URL"),
+        base_url: "https://api.openai.com",
+        models: &OPENAI_MODELS,
+    },
+    Vendor {
+        name: "responses",
+        api_type: ApiType::Responses,
+        keys: &["OPENAI_API_KEY"],
+        base_url_variable: Some("OPENAI_BASE_URL"),
+        base_url: "https://api.openai.com",
+        models: &OPENAI_MODELS,
+    },
+    Vendor {
+        name: "gemini",
+        api_type: ApiType::Gemini,
+        keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        base_url_variable: None,
+        base_url: "https://generativelanguage.googleapis.com",
+        models: &["gemini-*", "gemma-*"],
+    },
+    Vendor {
+        models: &["deepseek-*"],
+        ..Vendor::openai_like("deepseek", &["DEEPSEEK_API_KEY"], "https://api.deepseek.com")
+    },
+    Vendor::openai_like("mistral", &["MISTRAL_API_KEY"], "https://api.mistral.ai"),
+    Vendor::openai_like("groq", &["GROQ_API_KEY"], "https://api.groq.com/openai"),
+    Vendor::openai_like("xai", &["XAI_API_KEY"], "https://api.x.ai"),
+    Vendor::openai_like("openrouter", &["OPENROUTER_API_KEY"], "https://openrouter.ai/api"),
+];
+
+impl Vendor {
+    const fn openai_like(name: &'static str, keys: &'static [&'static str], base_url: &'static str) -> Self {
+        Vendor { name, api_type: ApiType::OpenAi, keys, base_url_variable: None, base_url, models: &[] }
+    }
+
+    fn upstream(&self, source: &Source<'_>, config: &Config, report: &Report) -> Option<Upstream> {
+        let (variable, key) = self.keys.iter().find_map(|key| Some((*key, set(source, key)?)))?;
+        let token = Secret::checked(&key).map_err(|message| report.problem(None, variable, message));
+        let base = self.base_url(source, config, report)?;
+        Some(Upstream {
+            name: self.name.to_owned(),
+            api_type: self.api_type,
+            base_url: base.url,
+            base_url_has_version: base.has_version,
+            tokens: vec![token.ok()?],
+            weight: NonZeroU32::MIN,
+            priority: i32::from(self.models.is_empty()),
+            must_stream: false,
+            model_mappings: Vec::new(),
+            available_models: (!self.models.is_empty())
+                .then(|| self.models.iter().map(|model| (*model).to_owned()).collect()),
+            http_headers: Vec::new(),
+            request_compression: Compression::None,
+            default_max_tokens: None,
+            timeouts: Timeouts::default(),
+            circuit_breaker: CircuitBreaker::default(),
+            dialect: Dialect::default(),
+        })
+    }
+
+    fn base_url(&self, source: &Source<'_>, config: &Config, report: &Report) -> Option<BaseUrl> {
+        let given = self.base_url_variable.and_then(|variable| Some((variable, set(source, variable)?)));
+        let Some((variable, text)) = given else { return BaseUrl::parse(self.base_url).ok() };
+        match BaseUrl::parse(&text) {
+            Ok(base) => {
+                if config.address.is_reached_by(&base.url) {
+                    let message = "is the address of aiproxy itself: requests would go in circles";
+                    report.warning(None, variable, message);
+                }
+                Some(base)
+            }
+            Err(message) => {
+                report.problem(None, variable, message);
+                None
+            }
+        }
+    }
+}
+
+fn set(source: &Source<'_>, variable: &str) -> Option<String> {
+    (source.variables)(variable).filter(|value| !value.trim().is_empty())
+}
+
+pub(super) fn config(variables: &dyn Fn(&str) -> Option<String>) -> Result<Option<Config>, Problems> {
+    let source = Source::new("environment", variables);
+    let report = Report::new(&source.name);
+    let mut config = Config::default();
+    config.upstreams =
+        VENDORS.iter().filter_map(|vendor| vendor.upstream(&source, &config, &report)).collect();
+    config.warnings = report.finish()?;
+    Ok((!config.upstreams.is_empty()).then_some(config))
+}

@@ -1,0 +1,303 @@
+//! The document as a whole and its sections: which keys there are and what they must look like.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::address::Address;
+use super::reader::{Field, Map};
+use super::secret::Secret;
+use super::sections::{
+    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+};
+use super::{Config, upstream};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MIB: u64 = 1024 * 1024;
+const MAX_BODY: u64 = 4 * 1024 * MIB;
+
+/// Reads the root. What is missing or wrong is reported and left at its default.
+pub(super) fn config(map: &Map<'_>) -> Config {
+    let mut config = Config::default();
+    address_and_keys(map, &mut config);
+    config.default_max_tokens = default_max_tokens(map);
+    config.timeouts = root_timeouts(map);
+    if let Some(size) = map.get("max_body_size").and_then(|field| body_size(&field)) {
+        config.max_body_size = size;
+    }
+    if let Some(count) = count(map, "max_in_flight") {
+        config.max_in_flight = count.get() as usize;
+    }
+    config.log = map.section("log", log);
+    config.circuit_breaker =
+        map.section("circuit_breaker", |map| circuit_breaker(map, CircuitBreaker::default()));
+    config.failover = map.section("failover", failover);
+    config.metrics = map.section("metrics", metrics);
+    config.shutdown = map.section("shutdown", shutdown);
+    config.server = map.section("server", server);
+    config.model_fallback = model_fallback(map);
+    upstream::read_all(map, &mut config);
+    config
+}
+
+fn address_and_keys(map: &Map<'_>, config: &mut Config) {
+    let (address, host) = Address::read(map);
+    config.allow_public_without_keys = boolean(map, "allow_public_without_keys", false);
+    let keys = map.one_of(&["api-key", "api_key", "api_keys"]);
+    config.api_keys = keys
+        .as_ref()
+        .map(|field| secrets(field, "leave the key out if clients need none"))
+        .unwrap_or_default();
+    let open = keys.is_none() && !address.is_loopback() && !config.allow_public_without_keys;
+    config.address = address;
+    if open && let Some(host) = host {
+        host.problem(
+            "other machines can reach this address, and there is no `api-key`: everybody could spend your \
+             keys. Add `api-key`, listen on 127.0.0.1, or say `allow_public_without_keys: true`",
+        );
+    }
+}
+
+// === values ===
+
+/// One secret or several, without duplicates; an empty list is a problem, not "none".
+pub(super) fn secrets(field: &Field<'_>, advice: &str) -> Vec<Secret> {
+    let items = field.items();
+    if items.is_empty() {
+        field.problem(format!("must not be empty; {advice}"));
+    }
+    Secret::without_duplicates(items.iter().filter_map(Field::secret).collect())
+}
+
+pub(super) fn boolean(map: &Map<'_>, key: &'static str, default: bool) -> bool {
+    map.get(key).and_then(|field| field.boolean()).unwrap_or(default)
+}
+
+/// A whole number of at least one.
+pub(super) fn count(map: &Map<'_>, key: &'static str) -> Option<NonZeroU32> {
+    map.get(key).and_then(|field| positive(&field))
+}
+
+fn positive(field: &Field<'_>) -> Option<NonZeroU32> {
+    let value = field.whole(1..=i64::from(u32::MAX))?;
+    u32::try_from(value).ok().and_then(NonZeroU32::new)
+}
+
+pub(super) fn default_max_tokens(map: &Map<'_>) -> Option<u64> {
+    let value = map.get("default_max_tokens")?.whole(1..=i64::from(u32::MAX))?;
+    u64::try_from(value).ok()
+}
+
+fn body_size(field: &Field<'_>) -> Option<usize> {
+    let size = field.size()?;
+    match usize::try_from(size) {
+        Ok(bytes) if (1..=MAX_BODY).contains(&size) => Some(bytes),
+        _ => field.refuse("must be between 1 byte and 4GiB"),
+    }
+}
+
+// === sections ===
+
+fn root_timeouts(map: &Map<'_>) -> Timeouts {
+    let old = map.get("upstream_request_timeout");
+    let timeouts = map.section("timeouts", |section| {
+        if let (Some(old), true) = (&old, section.get("head").is_some()) {
+            old.problem("means the same as `timeouts.head`; give only one of them");
+        }
+        timeouts(section, Timeouts::default())
+    });
+    match old.and_then(|field| old_head(&field)) {
+        Some(head) => Timeouts { head: Some(head), ..timeouts },
+        None => timeouts,
+    }
+}
+
+/// The old name of `timeouts.head`, whose zero always meant "the default".
+fn old_head(field: &Field<'_>) -> Option<Duration> {
+    let head = field.parsed("a duration such as 90s", |text| match super::tree::integer(text) {
+        Some(seconds) if seconds <= 0 => Ok(None),
+        _ => super::units::duration(text).map(Some),
+    })??;
+    field.warning("is the old name of `timeouts.head`");
+    Some(head)
+}
+
+/// Reads `timeouts` over what is in force already.
+pub(super) fn timeouts(map: &Map<'_>, base: Timeouts) -> Timeouts {
+    let limit = |key, base| map.get(key).and_then(|field| limit(&field)).unwrap_or(base);
+    Timeouts {
+        connect: limit("connect", base.connect),
+        head: limit("head", base.head),
+        first_content: limit("first_content", base.first_content),
+        idle: limit("idle", base.idle),
+        request: limit("request", base.request),
+    }
+}
+
+fn limit(field: &Field<'_>) -> Option<Option<Duration>> {
+    field.parsed("a duration such as 90s, or `none`", |text| {
+        if ["none", "off"].iter().any(|word| word.eq_ignore_ascii_case(text)) {
+            return Ok(None);
+        }
+        match super::units::duration(text)? {
+            Duration::ZERO => Err("must be longer than nothing; say `none` for no limit".to_owned()),
+            limit => Ok(Some(limit)),
+        }
+    })
+}
+
+/// Reads `circuit_breaker` over what is in force already.
+pub(super) fn circuit_breaker(map: &Map<'_>, base: CircuitBreaker) -> CircuitBreaker {
+    CircuitBreaker {
+        enabled: boolean(map, "enabled", base.enabled),
+        failures: count(map, "failures").unwrap_or(base.failures),
+        open_for: map.get("open_for").and_then(|field| longer_than_nothing(&field)).unwrap_or(base.open_for),
+    }
+}
+
+fn longer_than_nothing(field: &Field<'_>) -> Option<Duration> {
+    let duration = field.duration()?;
+    if duration.is_zero() { field.refuse("must be longer than nothing") } else { Some(duration) }
+}
+
+fn failover(map: &Map<'_>) -> Failover {
+    let default = Failover::default();
+    Failover {
+        max_attempts: count(map, "max_attempts"),
+        attempts_per_upstream: count(map, "attempts_per_upstream").unwrap_or(default.attempts_per_upstream),
+        on: map.get("on").map(|field| statuses(&field)).unwrap_or(default.on),
+    }
+}
+
+fn statuses(field: &Field<'_>) -> Vec<StatusPattern> {
+    let items = field.items();
+    if items.is_empty() {
+        field.problem("must not be empty; leave it out for any 4xx and 5xx");
+    }
+    items.iter().filter_map(|item| item.parsed(STATUS, status)).collect()
+}
+
+const STATUS: &str = "a status such as 4xx, 5xx or 529";
+
+fn status(text: &str) -> Result<StatusPattern, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "4xx" => Ok(StatusPattern::Class(4)),
+        "5xx" => Ok(StatusPattern::Class(5)),
+        text => match text.parse() {
+            Ok(code @ 400..=599) => Ok(StatusPattern::Exactly(code)),
+            _ => Err(format!("must be {STATUS}, between 400 and 599")),
+        },
+    }
+}
+
+fn log(map: &Map<'_>) -> Log {
+    let default = Log::default();
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let whole = |key| map.get(key).and_then(|field| at_least_one(&field));
+    let preview = map.get("prompt_preview").and_then(|field| field.whole(0..=1_000_000));
+    Log {
+        level: map.get("level").and_then(|field| field.parsed(LEVEL, level)).unwrap_or(default.level),
+        format: map.get("format").and_then(|field| field.choice(&formats)).unwrap_or(default.format),
+        file: map
+            .get("file")
+            .and_then(|field| field.text())
+            .filter(|file| !file.is_empty())
+            .map(PathBuf::from),
+        max_size: whole("max_size").map_or(default.max_size, |count| u64::from(count.get()) * MIB),
+        max_backups: whole("max_backups").map_or(default.max_backups, |count| count.get() as usize),
+        max_age: whole("max_age").map_or(default.max_age, |count| DAY * count.get()),
+        compress: boolean(map, "compress", default.compress),
+        prompt_preview: preview
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(default.prompt_preview),
+    }
+}
+
+/// A whole number; one below 1 has always meant the default, which deserves a warning.
+fn at_least_one(field: &Field<'_>) -> Option<NonZeroU32> {
+    if field.integer()? <= 0 {
+        field.warning("is below 1, which means the default");
+        return None;
+    }
+    NonZeroU32::new(u32::try_from(field.whole(1..=100_000)?).ok()?)
+}
+
+const LEVEL: &str = "a level such as info, or directives such as info,aiproxy=debug";
+const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
+
+/// A level, or tracing's directives, of which those are checked that are no more than `target=level`.
+fn level(text: &str) -> Result<String, String> {
+    for directive in text.split(',') {
+        let (target, level) = directive.rsplit_once('=').unwrap_or(("", directive));
+        let known = LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level.trim()));
+        let span = directive.contains(['[', ']', '{', '}']);
+        let module = target.is_empty() && directive.contains("::");
+        if !(known || span || module) {
+            let near = super::reader::closest(level, &LEVELS);
+            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(format!(
+                "must be {}, or directives such as info,aiproxy=debug{hint}",
+                super::reader::one_of(&LEVELS)
+            ));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+fn metrics(map: &Map<'_>) -> Metrics {
+    let default = Metrics::default();
+    Metrics {
+        enabled: boolean(map, "enabled", default.enabled),
+        path: map
+            .get("path")
+            .and_then(|field| field.parsed("a path such as /metrics", path))
+            .unwrap_or(default.path),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    let segment = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | '~');
+    if !text.starts_with('/') || text.len() < 2 || !text.chars().all(segment) {
+        return Err("must be a path such as /metrics".to_owned());
+    }
+    if text == "/v1" || text.starts_with("/v1/") || text.starts_with("/v1beta") {
+        return Err("must not be within the paths of the APIs (/v1, /v1beta)".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn shutdown(map: &Map<'_>) -> Shutdown {
+    let drain = map.get("drain").and_then(|field| field.duration());
+    Shutdown { drain: drain.unwrap_or(Shutdown::default().drain) }
+}
+
+fn server(map: &Map<'_>) -> Server {
+    let threads = map.get("worker_threads").and_then(|field| {
+        field.parsed("`auto` or a number of threads", |text| match (text, text.parse()) {
+            ("auto", _) => Ok(None),
+            (_, Ok(count @ 1..=1024_u32)) => Ok(NonZeroU32::new(count)),
+            _ => Err("must be `auto` or between 1 and 1024".to_owned()),
+        })
+    });
+    Server { worker_threads: threads.flatten() }
+}
+
+fn model_fallback(map: &Map<'_>) -> Vec<(String, Vec<String>)> {
+    let Some(field) = map.get("model_fallback") else { return Vec::new() };
+    let pairs = field.pairs().unwrap_or_default();
+    if !pairs.is_empty() {
+        field.warning("is not in force yet");
+    }
+    let mut chains = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
+        let items = value.items();
+        let models: Vec<String> = items.iter().filter_map(Field::words).collect();
+        if items.is_empty() {
+            value.problem("must be one model or several");
+        } else if models.iter().any(|model| model == key.text) {
+            value.problem("must not lead from a model to itself");
+        }
+        chains.extend(key.words().map(|model| (model, models)));
+    }
+    chains
+}

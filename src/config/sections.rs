@@ -1,0 +1,178 @@
+//! The plain structs of the sections, with their defaults.
+//!
+//! They hold meaning, not spelling: durations are [`Duration`]s, sizes are bytes, `none` is `None`.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const MIB: u64 = 1024 * 1024;
+
+/// How long an upstream may take (`timeouts`). `None` is "no limit", spelled `none` or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open the connection, TLS included. Default 10 s.
+    pub connect: Option<Duration>,
+    /// From sending the request to the response's head. Default 600 s.
+    /// `upstream_request_timeout` is its old name.
+    pub head: Option<Duration>,
+    /// From sending the request to the first content of the answer; pings are no content. Default 600 s.
+    pub first_content: Option<Duration>,
+    /// The longest silence within an answer that has begun. Default 300 s.
+    pub idle: Option<Duration>,
+    /// The whole attempt, last byte included. Default none.
+    pub request: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Timeouts {
+            connect: Some(Duration::from_secs(10)),
+            head: Some(10 * MINUTE),
+            first_content: Some(10 * MINUTE),
+            idle: Some(5 * MINUTE),
+            request: None,
+        }
+    }
+}
+
+/// When an upstream rests after failures (`circuit_breaker`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CircuitBreaker {
+    /// Whether there is a breaker at all. Default true.
+    pub enabled: bool,
+    /// Failures in a row that open it. Default 3.
+    pub failures: NonZeroU32,
+    /// How long it stays open before one request may probe. Default 30 minutes.
+    pub open_for: Duration,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        CircuitBreaker { enabled: true, failures: NonZeroU32::MIN.saturating_add(2), open_for: 30 * MINUTE }
+    }
+}
+
+/// When and how often a request goes to another upstream (`failover`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// Most attempts of one request, all upstreams together. `None`, the default, is every upstream
+    /// as often as `attempts_per_upstream` says.
+    pub max_attempts: Option<NonZeroU32>,
+    /// Attempts at one upstream before the next one is tried. Default 1.
+    pub attempts_per_upstream: NonZeroU32,
+    /// The statuses of an upstream that make another one be tried. Default any 4xx and 5xx.
+    pub on: Vec<StatusPattern>,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Failover {
+            max_attempts: None,
+            attempts_per_upstream: NonZeroU32::MIN,
+            on: vec![StatusPattern::Class(4), StatusPattern::Class(5)],
+        }
+    }
+}
+
+/// One status (`529`) or a hundred of them (`5xx`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatusPattern {
+    /// Exactly this status, 400 to 599.
+    Exactly(u16),
+    /// Every status that begins with this digit, 4 or 5.
+    Class(u16),
+}
+
+impl StatusPattern {
+    /// Whether `status` is among them.
+    #[must_use]
+    pub fn matches(self, status: u16) -> bool {
+        match self {
+            StatusPattern::Exactly(code) => code == status,
+            StatusPattern::Class(digit) => status / 100 == digit,
+        }
+    }
+}
+
+/// What is logged, and where to (`log`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `trace`, `debug`, `info`, `warn`, `error`, `off`, or directives such as `info,aiproxy=debug`.
+    /// Default `info`.
+    pub level: String,
+    /// Lines for people or JSON for machines. Default text.
+    pub format: LogFormat,
+    /// The file to write to, as written in the configuration; `None`, the default, is standard error.
+    pub file: Option<std::path::PathBuf>,
+    /// Bytes after which the file is rotated. Default 100 MiB.
+    pub max_size: u64,
+    /// Rotated files that are kept. Default 3.
+    pub max_backups: usize,
+    /// How long rotated files are kept. Default 28 days.
+    pub max_age: Duration,
+    /// Whether rotated files are compressed with gzip. Default false.
+    pub compress: bool,
+    /// Characters of the prompt that may appear in the log. Default 0: none.
+    pub prompt_preview: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+            file: None,
+            max_size: 100 * MIB,
+            max_backups: 3,
+            max_age: Duration::from_secs(28 * 24 * 60 * 60),
+            compress: false,
+            prompt_preview: 0,
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// The Prometheus endpoint (`metrics`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Whether it is served. Default true.
+    pub enabled: bool,
+    /// Its path. Default `/metrics`.
+    pub path: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics { enabled: true, path: "/metrics".to_owned() }
+    }
+}
+
+/// How the gateway stops (`shutdown`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long requests in flight may go on after the signal to stop. Default 600 s.
+    pub drain: Duration,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Shutdown { drain: 10 * MINUTE }
+    }
+}
+
+/// The process (`server`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Threads that run requests; `None`, the default, is one per core (`auto`).
+    pub worker_threads: Option<NonZeroU32>,
+}

@@ -1,0 +1,216 @@
+//! What the keys mean once they are read.
+
+use std::time::Duration;
+
+use super::{config, problems, warnings, with_root, with_upstream};
+use crate::config::{ApiType, Compression, LogFormat, StatusPattern};
+
+/// The shape of the older program's documented example.
+const SEED: &str = r#"
+bind: "127.0.0.1"
+listen: ":8080"
+default_max_tokens: 4096
+upstream_request_timeout: 60
+api-key:
+  - "client-key-1"
+  - "client-key-2"
+  - "client-key-1"
+log:
+  file: "logs/aiproxy.log"
+  max_size: 100
+  max_backups: 3
+  max_age: 28
+  compress: true
+upstreams:
+  - name: "anthropic-primary"
+    enabled: true
+    base_url: "https://api.anthropic.com"
+    token: "sk-ant-1"
+    weight: 10
+    model_mappings:
+      "claude-3-5-sonnet-20241022": "claude-3-5-sonnet-20241022"
+      "gpt-4": "claude-3-opus-20240229"
+    available_models:
+      - "claude-3-5-sonnet-20241022"
+      - "gpt-4"
+    must_stream: false
+  - name: openai
+    base_url: https://api.openai.com/
+    token: [sk-1, sk-2]
+    weight: 0
+    api_type: openai
+    available_models: gpt-4o
+    request_compression: zstd
+    http_headers:
+      X-Team: blue
+  - name: codex
+    enabled: false
+    api_type: codex
+    auth_files: ["auth/codex.json"]
+model_fallback:
+  claude-a: claude-b
+"#;
+
+#[test]
+fn the_older_programs_files_load_as_they_are() {
+    let config = config(SEED);
+    assert_eq!(config.address.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.default_max_tokens, Some(4096));
+    assert_eq!(config.timeouts.head, Some(Duration::from_secs(60)));
+    let keys: Vec<&str> = config.api_keys.iter().map(|key| key.expose()).collect();
+    assert_eq!(keys, ["client-key-1", "client-key-2"]);
+    assert!(config.log.compress && config.log.file.as_deref() == Some("logs/aiproxy.log".as_ref()));
+    assert_eq!(config.disabled_upstreams, ["codex"]);
+    assert_eq!(config.model_fallback, [("claude-a".to_owned(), vec!["claude-b".to_owned()])]);
+    let [anthropic, openai] = &config.upstreams[..] else { panic!("two upstreams are enabled") };
+    assert_eq!((anthropic.weight.get(), anthropic.model_mappings.len()), (10, 2));
+    assert_eq!(anthropic.api_type, ApiType::Anthropic);
+    assert_eq!(anthropic.default_max_tokens, Some(4096));
+    assert_eq!(anthropic.timeouts.head, Some(Duration::from_secs(60)));
+    assert_eq!((openai.weight.get(), openai.tokens.len()), (1, 2));
+    assert_eq!(openai.available_models.as_deref(), Some(&["gpt-4o".to_owned()][..]));
+    assert_eq!(openai.request_compression, Compression::Zstd);
+    assert_eq!(openai.http_headers[0].0, "x-team");
+    assert_eq!(
+        warnings(SEED),
+        [
+            "5:27: upstream_request_timeout: is the old name of `timeouts.head`",
+            "32:13: upstreams[1].weight: is below 1, which means 1; say `enabled: false` to switch it off",
+            "35:26: upstreams[1].request_compression: is not in force yet: bodies are sent as they are",
+            "43:3: model_fallback: is not in force yet",
+        ]
+    );
+}
+
+#[test]
+fn a_file_with_upstreams_alone_has_the_documented_defaults() {
+    let config = config(&with_root(""));
+    assert_eq!(config.address.to_string(), "127.0.0.1:8080");
+    assert_eq!((config.max_body_size, config.max_in_flight), (64 << 20, 10_000));
+    assert_eq!((config.default_max_tokens, config.server.worker_threads), (None, None));
+    assert_eq!((config.circuit_breaker.failures.get(), config.circuit_breaker.open_for.as_secs()), (3, 1800));
+    assert_eq!(config.timeouts.first_content, Some(Duration::from_secs(600)));
+    assert_eq!(config.shutdown.drain.as_secs(), 600);
+    assert!(config.api_keys.is_empty() && config.warnings.is_empty());
+    let upstream = &config.upstreams[0];
+    assert_eq!((upstream.weight.get(), upstream.priority, upstream.must_stream), (1, 0, false));
+    assert_eq!(upstream.base_url.as_str(), "https://api.anthropic.com/");
+    assert_eq!(upstream.available_models, None);
+}
+
+#[test]
+fn upstreams_override_what_is_said_for_all() {
+    let config = config(
+        "default_max_tokens: 100
+timeouts: { head: 10s, idle: off, request: 1h }
+circuit_breaker: { failures: 9, enabled: false }
+upstreams:
+  - { name: a, token: b }
+  - name: c
+    token: d
+    default_max_tokens: 200
+    timeouts: { idle: 5, request: none }
+    circuit_breaker: { open_for: 1m, enabled: true }
+",
+    );
+    let [plain, own] = &config.upstreams[..] else { panic!("two upstreams") };
+    assert_eq!((plain.timeouts, plain.circuit_breaker), (config.timeouts, config.circuit_breaker));
+    assert_eq!((plain.default_max_tokens, own.default_max_tokens), (Some(100), Some(200)));
+    assert_eq!(own.timeouts.head, Some(Duration::from_secs(10)));
+    assert_eq!((own.timeouts.idle, own.timeouts.request), (Some(Duration::from_secs(5)), None));
+    assert_eq!(config.timeouts.idle, None);
+    assert!(own.circuit_breaker.enabled && !config.circuit_breaker.enabled);
+    assert_eq!((own.circuit_breaker.failures.get(), own.circuit_breaker.open_for.as_secs()), (9, 60));
+}
+
+#[test]
+fn the_old_timeout_of_zero_is_the_default() {
+    let text = with_root("upstream_request_timeout: 0");
+    assert_eq!(config(&text).timeouts.head, Some(Duration::from_secs(600)));
+    assert!(warnings(&text).is_empty());
+    assert_eq!(
+        config(&with_root("upstream_request_timeout: 90s")).timeouts.head,
+        Some(Duration::from_secs(90))
+    );
+}
+
+#[test]
+fn sections_say_what_they_mean() {
+    let config = config(&with_root(
+        "log: { level: \"warn,aiproxy=debug\", format: JSON, max_size: 5, max_age: 2, prompt_preview: 80 }
+failover: { max_attempts: 2, attempts_per_upstream: 3, on: [429, 5xx] }
+metrics: { enabled: false, path: /internal/metrics }
+shutdown: { drain: 0 }
+server: { worker_threads: 2 }
+max_body_size: 32MB",
+    ));
+    assert_eq!((config.log.level.as_str(), config.log.format), ("warn,aiproxy=debug", LogFormat::Json));
+    assert_eq!((config.log.max_size, config.log.max_age.as_secs()), (5 << 20, 2 * 86_400));
+    assert_eq!(config.log.prompt_preview, 80);
+    assert_eq!(config.failover.max_attempts.map(|count| count.get()), Some(2));
+    assert_eq!(config.failover.on, [StatusPattern::Exactly(429), StatusPattern::Class(5)]);
+    assert!(config.failover.on.iter().any(|pattern| pattern.matches(503)));
+    assert!(!config.failover.on.iter().any(|pattern| pattern.matches(404)));
+    assert_eq!(config.metrics.path, "/internal/metrics");
+    assert!(!config.metrics.enabled && config.shutdown.drain.is_zero());
+    assert_eq!(config.server.worker_threads.map(|count| count.get()), Some(2));
+    assert_eq!(config.max_body_size, 32_000_000);
+}
+
+#[test]
+fn listen_wins_over_bind() {
+    for (lines, address) in [
+        ("listen: 9000", "127.0.0.1:9000"),
+        ("listen: \"9000\"", "127.0.0.1:9000"),
+        ("listen: :${PORT}", "127.0.0.1:9000"),
+        ("bind: localhost\nlisten: :0", "localhost:0"),
+        ("bind: \"::1\"\nlisten: 80", "[::1]:80"),
+        ("bind: 0.0.0.0\nlisten: 127.0.0.1:80", "127.0.0.1:80"),
+        ("listen: \"[::1]:8080\"", "[::1]:8080"),
+    ] {
+        assert_eq!(config(&with_root(lines)).address.to_string(), address);
+    }
+}
+
+#[test]
+fn a_gateway_open_to_all_takes_two_deliberate_settings() {
+    for line in ["bind: 0.0.0.0", "bind: \"::\"", "listen: 0.0.0.0:80", "bind: gateway.example"] {
+        let found = problems(&with_root(line));
+        assert!(found.len() == 1 && found[0].contains("there is no `api-key`"), "{found:?}");
+        assert!(found[0].starts_with("1:"), "{found:?}");
+        config(&with_root(&format!("{line}\nallow_public_without_keys: true")));
+        config(&with_root(&format!("{line}\napi-key: sk-2")));
+    }
+}
+
+#[test]
+fn upstreams_on_this_machine_need_no_token() {
+    for url in ["http://127.0.0.1:9", "http://localhost:9/v1", "http://[::1]:9"] {
+        let config = config(&format!("upstreams: [{{ name: a, base_url: \"{url}\" }}]"));
+        assert!(config.upstreams[0].tokens.is_empty());
+    }
+    let found = problems("upstreams: [{ name: a, base_url: \"http://10.0.0.1\" }]");
+    assert_eq!(found, ["1:13: upstreams[0].token: is missing"]);
+}
+
+#[test]
+fn numbers_and_flags_may_come_from_the_environment() {
+    let config = config(&with_root("max_in_flight: ${PORT}\nallow_public_without_keys: ${FLAG}"));
+    assert_eq!((config.max_in_flight, config.allow_public_without_keys), (9000, true));
+}
+
+#[test]
+fn dialects_are_flags() {
+    let config = config(&with_upstream("dialect: [vertex, no_stream_options]"));
+    let dialect = config.upstreams[0].dialect;
+    assert!(dialect.vertex && dialect.no_stream_options && !dialect.developer_role);
+}
+
+#[test]
+fn what_is_probably_not_meant_is_warned_of() {
+    let circle = "upstreams: [{ name: a, base_url: \"http://localhost:8080\" }]";
+    assert!(warnings(circle)[0].ends_with("is the address of aiproxy itself: requests would go in circles"));
+    assert!(warnings("upstreams: []")[0].contains("no enabled upstream"));
+    assert!(warnings(&with_upstream("auth_files: x.json"))[0].contains("has no effect"));
+    assert!(warnings(&with_root("log: { max_age: 0 }"))[0].contains("means the default"));
+}

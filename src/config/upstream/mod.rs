@@ -1,0 +1,97 @@
+//! One entry of `upstreams`.
+
+pub(super) mod base_url;
+mod headers;
+mod read;
+
+use std::num::NonZeroU32;
+
+use http::HeaderName;
+use url::Url;
+
+pub(super) use read::read_all;
+
+use super::secret::Secret;
+use super::sections::{CircuitBreaker, Timeouts};
+use crate::protocol::{Dialect, Protocol};
+
+/// An enabled upstream. Global `timeouts`, `circuit_breaker` and `default_max_tokens` are merged in
+/// already: what stands here is in force.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Unique, without regard to case; `[A-Za-z0-9._-]`, at most 64 characters. It is a metric label.
+    pub name: String,
+    /// What it speaks and how it is authenticated. Default `anthropic`.
+    pub api_type: ApiType,
+    /// http or https, without user, query, fragment and trailing slash. Defaults to the vendor's own.
+    pub base_url: Url,
+    /// Whether the last segment of `base_url` is a version (`/v1`, `/v1beta`), which must then not be
+    /// added again.
+    pub base_url_has_version: bool,
+    /// The keys, without duplicates; empty only where `base_url` is on this machine.
+    pub tokens: Vec<Secret>,
+    /// Its share among upstreams of the same priority. Default 1.
+    pub weight: NonZeroU32,
+    /// Lower numbers are tried first; higher ones only when none of the lower is left. Default 0.
+    pub priority: i32,
+    /// Whether it is always asked for a stream, whatever the client asked for. Default false.
+    pub must_stream: bool,
+    /// Client model name → upstream model name, in the order of the file.
+    pub model_mappings: Vec<(String, String)>,
+    /// The client model names it serves, `*` at the end standing for any rest; `None` is all.
+    pub available_models: Option<Vec<String>>,
+    /// Headers added to every request, over those that aiproxy would send.
+    pub http_headers: Vec<(HeaderName, Secret)>,
+    /// How request bodies are to be compressed; not in force yet.
+    pub request_compression: Compression,
+    /// The output limit where the protocol demands one and the client gave none; `None` leaves the
+    /// choice to the model's row.
+    pub default_max_tokens: Option<u64>,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// When it rests.
+    pub circuit_breaker: CircuitBreaker,
+    /// How it bends its protocol. Default: not at all.
+    pub dialect: Dialect,
+}
+
+/// What an upstream speaks and how it is authenticated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ApiType {
+    /// Anthropic Messages with an API key.
+    #[default]
+    Anthropic,
+    /// OpenAI Chat Completions with an API key, and everything that imitates it.
+    OpenAi,
+    /// OpenAI Responses with an API key.
+    Responses,
+    /// Gemini generateContent with an API key.
+    Gemini,
+}
+
+impl ApiType {
+    /// The protocol it speaks.
+    #[must_use]
+    pub fn protocol(self) -> Protocol {
+        match self {
+            ApiType::Anthropic => Protocol::Anthropic,
+            ApiType::OpenAi => Protocol::OpenAi,
+            ApiType::Responses => Protocol::Responses,
+            ApiType::Gemini => Protocol::Gemini,
+        }
+    }
+}
+
+/// How a request body is compressed on its way to the upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip.
+    Gzip,
+    /// Brotli.
+    Brotli,
+    /// Zstandard.
+    Zstd,
+}
