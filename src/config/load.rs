@@ -13,10 +13,10 @@ use serde_saphyr::granit_parser::{
 };
 
 use super::problem::{Mark, Report};
-use super::reader::join;
 use super::tree::{Entry, Node, Scalar, Value};
+use super::words::join;
 
-/// Most values of a document, each alias counted as all that it stands for.
+/// Most keys and values of a document, each alias counted as all that it stands for.
 const MAX_VALUES: usize = 200_000;
 /// Deepest nesting, aliases included. The deepest key that is known stands at six.
 const MAX_DEPTH: usize = 64;
@@ -107,7 +107,7 @@ struct Builder<'r> {
     anchors: HashMap<usize, Built>,
     open: Vec<Frame>,
     root: Option<Built>,
-    /// Values so far, those of aliases included.
+    /// Keys and values so far, those of aliases included.
     values: usize,
 }
 
@@ -200,7 +200,8 @@ impl<'r> Builder<'r> {
     fn count(&mut self, values: usize, at: Mark) -> Result<(), Refused> {
         self.values = self.values.saturating_add(values);
         if self.values > MAX_VALUES {
-            let message = format!("the document has more than {MAX_VALUES} values, aliases unfolded");
+            let message =
+                format!("the document has more than {MAX_VALUES} keys and values, aliases unfolded");
             return Err(Refused(at, message));
         }
         Ok(())

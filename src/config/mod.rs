@@ -15,6 +15,7 @@ mod sections;
 mod tree;
 mod units;
 mod upstream;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use super::secret::Secret;
 use super::sections::{
     CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
 };
-use super::{Config, upstream};
+use super::words::{closest, one_of};
+use super::{Config, tree, units, upstream};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u64 = 1024 * 1024;
@@ -114,9 +115,9 @@ fn root_timeouts(map: &Map<'_>) -> Timeouts {
 
 /// The old name of `timeouts.head`, whose zero always meant "the default".
 fn old_head(field: &Field<'_>) -> Option<Duration> {
-    let head = field.parsed("a duration such as 90s", |text| match super::tree::integer(text) {
+    let head = field.parsed("a duration such as 90s", |text| match tree::integer(text) {
         Some(seconds) if seconds <= 0 => Ok(None),
-        _ => super::units::duration(text).map(Some),
+        _ => units::duration(text).map(Some),
     })??;
     field.warning("is the old name of `timeouts.head`");
     Some(head)
@@ -139,7 +140,7 @@ fn limit(field: &Field<'_>) -> Option<Option<Duration>> {
         if ["none", "off"].iter().any(|word| word.eq_ignore_ascii_case(text)) {
             return Ok(None);
         }
-        match super::units::duration(text)? {
+        match units::duration(text)? {
             Duration::ZERO => Err("must be longer than nothing; say `none` for no limit".to_owned()),
             limit => Ok(Some(limit)),
         }
@@ -233,11 +234,11 @@ fn level(text: &str) -> Result<String, String> {
         let span = directive.contains(['[', ']', '{', '}']);
         let module = target.is_empty() && directive.contains("::");
         if !(known || span || module) {
-            let near = super::reader::closest(level, &LEVELS);
+            let near = closest(level, &LEVELS);
             let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(format!(
                 "must be {}, or directives such as info,aiproxy=debug{hint}",
-                super::reader::one_of(&LEVELS)
+                one_of(&LEVELS)
             ));
         }
     }

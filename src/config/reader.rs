@@ -5,7 +5,6 @@
 //! and yields `None`, and reading goes on: its problem is enough to refuse the configuration.
 
 use std::cell::RefCell;
-use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use super::problem::{Mark, Report};
 use super::secret::Secret;
 use super::tree::{self, Entry, Kind, Node, Scalar, Value};
 use super::units;
+use super::words::{closest, join, one_of};
 
 /// What every reader needs to have at hand.
 pub(super) struct Context<'c> {
@@ -117,13 +117,16 @@ impl<'c> Map<'c> {
     fn note(&self, key: &'static str) {
         self.known.borrow_mut().push(key);
         #[cfg(test)]
-        self.context.known.borrow_mut().insert(without_positions(&self.path_of(key)));
+        self.context.known.borrow_mut().insert(super::words::without_positions(&self.path_of(key)));
     }
 
     fn report_unknown(&self) {
         let known = self.known.borrow();
-        for entry in self.entries.iter().filter(|entry| !known.contains(&&*entry.key)) {
-            let message = match closest(&entry.key, &known) {
+        let unknown = self.entries.iter().filter(|entry| !known.contains(&&*entry.key));
+        for (at, entry) in unknown.enumerate() {
+            // A hostile text may have very many unknown keys, and comparing takes its time.
+            let near = if at < 100 { closest(&entry.key, &known) } else { None };
+            let message = match near {
                 Some(near) => format!("unknown key; did you mean `{near}`?"),
                 None => "unknown key".to_owned(),
             };
@@ -341,74 +344,4 @@ impl Key<'_> {
         }
         Some(self.text.to_owned())
     }
-}
-
-// === words ===
-
-/// `` `a`, `b` or `c` ``
-pub(super) fn one_of(words: &[impl Display]) -> String {
-    match words {
-        [] => String::new(),
-        [only] => format!("`{only}`"),
-        [first @ .., last] => {
-            let first: Vec<String> = first.iter().map(|word| format!("`{word}`")).collect();
-            format!("{} or `{last}`", first.join(", "))
-        }
-    }
-}
-
-/// The candidate that `word` is most likely a misspelling of.
-pub(super) fn closest<'w>(word: &str, candidates: &[&'w str]) -> Option<&'w str> {
-    let folded = fold(word);
-    if folded.len() > 64 {
-        return None;
-    }
-    candidates
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&folded, &fold(candidate)), *candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().min(folded.len()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Spelling without case, hyphens and underscores: `baseUrl` is `base_url` in another's habit.
-fn fold(word: &str) -> String {
-    word.chars().filter(|c| !matches!(c, '-' | '_')).flat_map(char::to_lowercase).collect()
-}
-
-/// `path` with `key` at its end.
-pub(super) fn join(path: &str, key: &str) -> String {
-    let key = quoted(key);
-    if path.is_empty() {
-        key
-    } else if key.starts_with('[') {
-        format!("{path}{key}")
-    } else {
-        format!("{path}.{key}")
-    }
-}
-
-/// A key as part of a path: `weight`, `["gpt-4.1"]`. Control characters are escaped, and an overlong
-/// key is cut.
-fn quoted(key: &str) -> String {
-    let simple = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if !key.is_empty() && key.len() <= 64 && key.chars().all(simple) {
-        return key.to_owned();
-    }
-    let shown: String = key.chars().take(64).collect();
-    let cut = if shown.len() < key.len() { "…" } else { "" };
-    format!("[\"{}{cut}\"]", shown.escape_debug())
-}
-
-#[cfg(test)]
-fn without_positions(path: &str) -> String {
-    let mut depth = 0;
-    path.chars()
-        .filter(|c| {
-            depth -= i32::from(*c == ']');
-            let keep = depth == 0 || !c.is_ascii_digit();
-            depth += i32::from(*c == '[');
-            keep
-        })
-        .collect()
 }

@@ -212,5 +212,6 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert!(warnings(circle)[0].ends_with("is the address of aiproxy itself: requests would go in circles"));
     assert!(warnings("upstreams: []")[0].contains("no enabled upstream"));
     assert!(warnings(&with_upstream("auth_files: x.json"))[0].contains("has no effect"));
+    assert!(warnings(&with_upstream("heartbeat: true"))[0].contains("no effect any more"));
     assert!(warnings(&with_root("log: { max_age: 0 }"))[0].contains("means the default"));
 }

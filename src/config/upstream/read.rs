@@ -110,6 +110,9 @@ fn name(map: &Map<'_>, item: &Field<'_>, siblings: &mut Siblings<'_>) -> Option<
 }
 
 fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
+    for field in ["heartbeat", "heartbeat_interval"].iter().filter_map(|key| map.get(key)) {
+        field.warning("has no effect any more");
+    }
     let chosen = api_type(map);
     let api_type = chosen.flatten().unwrap_or_default();
     let url = base_url::read(map, api_type, &config.address);
