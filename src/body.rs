@@ -30,7 +30,7 @@ impl Body {
             return body;
         }
         match slot {
-            Some(body) => Body(UnsyncBoxBody::new(body.map_err(Into::into))),
+            Some(body) => Body(UnsyncBoxBody::new(body.map_err(Error::of))),
             None => Body::empty(),
         }
     }

@@ -138,6 +138,11 @@ impl Error {
         Error::Request(Box::new(ErrorView::new(kind, message)))
     }
 
+    /// The error of a body or service of any origin: our own where it is ours.
+    pub(crate) fn of(error: impl Into<BoxError>) -> Self {
+        Error::from(error.into())
+    }
+
     /// Bad data from an upstream.
     #[must_use]
     pub fn codec(message: impl Into<String>) -> Self {

@@ -1,13 +1,12 @@
 //! A configuration without a file: upstreams from the variables in which keys usually stand.
 
-use std::num::NonZeroU32;
+use url::Url;
 
 use super::env::Source;
 use super::problem::{Problems, Report};
 use super::secret::Secret;
-use super::upstream::base_url::BaseUrl;
-use super::{ApiType, CircuitBreaker, Compression, Config, Timeouts, Upstream};
-use crate::protocol::Dialect;
+use super::upstream::base_url;
+use super::{ApiType, Config, Upstream};
 
 /// A vendor: an upstream exists if one of `keys` is set.
 struct Vendor {
@@ -77,33 +76,20 @@ impl Vendor {
         let (variable, key) = self.keys.iter().find_map(|key| Some((*key, set(source, key)?)))?;
         let token = Secret::checked(&key).map_err(|message| report.problem(None, variable, message));
         let base = self.base_url(source, config, report)?;
-        Some(Upstream {
-            name: self.name.to_owned(),
-            api_type: self.api_type,
-            base_url: base.url,
-            base_url_has_version: base.has_version,
-            tokens: vec![token.ok()?],
-            weight: NonZeroU32::MIN,
-            priority: i32::from(self.models.is_empty()),
-            must_stream: false,
-            model_mappings: Vec::new(),
-            available_models: (!self.models.is_empty())
-                .then(|| self.models.iter().map(|model| (*model).to_owned()).collect()),
-            http_headers: Vec::new(),
-            request_compression: Compression::None,
-            default_max_tokens: None,
-            timeouts: Timeouts::default(),
-            circuit_breaker: CircuitBreaker::default(),
-            dialect: Dialect::default(),
-        })
+        let mut upstream = Upstream::new(self.name, self.api_type, base);
+        upstream.tokens = vec![token.ok()?];
+        upstream.priority = i32::from(self.models.is_empty());
+        upstream.available_models =
+            (!self.models.is_empty()).then(|| self.models.iter().map(|model| (*model).to_owned()).collect());
+        Some(upstream)
     }
 
-    fn base_url(&self, source: &Source<'_>, config: &Config, report: &Report) -> Option<BaseUrl> {
+    fn base_url(&self, source: &Source<'_>, config: &Config, report: &Report) -> Option<Url> {
         let given = self.base_url_variable.and_then(|variable| Some((variable, set(source, variable)?)));
-        let Some((variable, text)) = given else { return BaseUrl::parse(self.base_url).ok() };
-        match BaseUrl::parse(&text) {
+        let Some((variable, text)) = given else { return base_url::parse(self.base_url).ok() };
+        match base_url::parse(&text) {
             Ok(base) => {
-                if config.address.is_reached_by(&base.url) {
+                if config.address.is_reached_by(&base) {
                     let message = "is the address of aiproxy itself: requests would go in circles";
                     report.warning(None, variable, message);
                 }

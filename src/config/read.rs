@@ -181,13 +181,9 @@ fn statuses(field: &Field<'_>) -> Vec<StatusPattern> {
 const STATUS: &str = "a status such as 4xx, 5xx or 529";
 
 fn status(text: &str) -> Result<StatusPattern, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "4xx" => Ok(StatusPattern::Class(4)),
-        "5xx" => Ok(StatusPattern::Class(5)),
-        text => match text.parse() {
-            Ok(code @ 400..=599) => Ok(StatusPattern::Exactly(code)),
-            _ => Err(format!("must be {STATUS}, between 400 and 599")),
-        },
+    match StatusPattern::parse(text) {
+        Some(pattern @ (StatusPattern::Class(4 | 5) | StatusPattern::Exact(400..))) => Ok(pattern),
+        _ => Err(format!("must be {STATUS}, between 400 and 599")),
     }
 }
 

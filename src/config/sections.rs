@@ -5,6 +5,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+pub use crate::layer::failover::StatusPattern;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const MIB: u64 = 1024 * 1024;
 
@@ -71,26 +73,6 @@ impl Default for Failover {
             max_attempts: None,
             attempts_per_upstream: NonZeroU32::MIN,
             on: vec![StatusPattern::Class(4), StatusPattern::Class(5)],
-        }
-    }
-}
-
-/// One status (`529`) or a hundred of them (`5xx`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StatusPattern {
-    /// Exactly this status, 400 to 599.
-    Exactly(u16),
-    /// Every status that begins with this digit, 4 or 5.
-    Class(u16),
-}
-
-impl StatusPattern {
-    /// Whether `status` is among them.
-    #[must_use]
-    pub fn matches(self, status: u16) -> bool {
-        match self {
-            StatusPattern::Exactly(code) => code == status,
-            StatusPattern::Class(digit) => status / 100 == digit,
         }
     }
 }

@@ -176,7 +176,7 @@ where
                     }
                 }
                 // Nothing has gone to the client: it is the plain failure again.
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(before_commit(error.into()))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(before_commit(Error::of(error)))),
                 Poll::Ready(None) => {
                     let bytes = folding.fold.finish()?;
                     let mut head = folding.head;

@@ -167,7 +167,7 @@ where
         let mut this = self.project();
         if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
             *this.silent_since = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame.map(|frame| frame.map_err(Error::of)));
         }
         let Some(idle) = *this.idle else { return Poll::Pending };
         let rings_at = *this.silent_since.get_or_insert_with(Instant::now) + idle;

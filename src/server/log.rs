@@ -3,6 +3,7 @@
 //! Logging must never stop serving: a full disk, a deleted folder or a closed pipe loses lines, which
 //! are counted, and nothing else. The queue also keeps the cost of a write off the requests.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -58,6 +59,15 @@ pub(super) fn start(settings: &Log) -> Result<Guard, BoxError> {
     Ok(Guard { sender: Some(sender), writer: Some(writer) })
 }
 
+/// What a log tells is for its owner only.
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 /// Old files go when they are too many, and when they are too old.
 struct Both {
     by_age: AppendTimestamp,
@@ -91,24 +101,12 @@ fn rotating(settings: &Log) -> Result<FileRotate<Both>, BoxError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| format!("log.file: {error}"))?;
     }
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(|error| format!("log.file: {}: {error}", path.display()))?;
+    options().open(path).map_err(|error| format!("log.file: {}: {error}", path.display()))?;
     let age = chrono::Duration::from_std(settings.max_age)?;
     let scheme = Both { by_age: AppendTimestamp::default(FileLimit::Age(age)), most: settings.max_backups };
     let compression = if settings.compress { Compression::OnRotate(0) } else { Compression::None };
     let size = usize::try_from(settings.max_size).unwrap_or(usize::MAX);
-    Ok(FileRotate::new(
-        path,
-        scheme,
-        ContentLimit::BytesSurpassed(size),
-        compression,
-        // What a log tells is for its owner only.
-        #[cfg(unix)]
-        Some(0o600),
-    ))
+    Ok(FileRotate::new(path, scheme, ContentLimit::BytesSurpassed(size), compression, Some(options())))
 }
 
 fn drain(receiver: &Receiver<Vec<u8>>, mut sink: Box<dyn Write + Send>) {

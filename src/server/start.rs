@@ -122,7 +122,7 @@ fn recorder() -> Result<PrometheusHandle, BoxError> {
 pub(super) fn simulate(arguments: SimulateArgs) -> Result<(), BoxError> {
     let runtime = RuntimeBuilder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(arguments.listen.as_str())
+        let listener = TcpListener::bind(arguments.listen)
             .await
             .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
         print(&format!("a simulated provider listens on http://{}", listener.local_addr()?));
@@ -130,7 +130,7 @@ pub(super) fn simulate(arguments: SimulateArgs) -> Result<(), BoxError> {
         let stop = async move {
             signals.recv().await;
         };
-        Simulator::new(arguments.into()).serve(listener, stop).await?;
+        Simulator::new((&arguments).into()).serve(listener, stop).await?;
         Ok(())
     })
 }

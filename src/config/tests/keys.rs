@@ -148,7 +148,7 @@ max_body_size: 32MB",
     assert_eq!((config.log.max_size, config.log.max_age.as_secs()), (5 << 20, 2 * 86_400));
     assert_eq!(config.log.prompt_preview, 80);
     assert_eq!(config.failover.max_attempts.map(|count| count.get()), Some(2));
-    assert_eq!(config.failover.on, [StatusPattern::Exactly(429), StatusPattern::Class(5)]);
+    assert_eq!(config.failover.on, [StatusPattern::Exact(429), StatusPattern::Class(5)]);
     assert!(config.failover.on.iter().any(|pattern| pattern.matches(503)));
     assert!(!config.failover.on.iter().any(|pattern| pattern.matches(404)));
     assert_eq!(config.metrics.path, "/internal/metrics");

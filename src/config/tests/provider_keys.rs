@@ -28,16 +28,16 @@ fn each_key_brings_its_upstream() {
     let upstreams: Vec<_> = config
         .upstreams
         .iter()
-        .map(|u| (u.name.as_str(), u.api_type, u.base_url.as_str(), u.base_url_has_version, u.priority))
+        .map(|u| (u.name.as_str(), u.api_type, u.base_url.as_str(), u.priority))
         .collect();
     assert_eq!(
         upstreams,
         [
-            ("anthropic", ApiType::Anthropic, "https://api.anthropic.com/", false, 0),
-            ("openai", ApiType::OpenAi, "https://eu.api.openai.com/v1", true, 0),
-            ("responses", ApiType::Responses, "https://eu.api.openai.com/v1", true, 0),
-            ("gemini", ApiType::Gemini, "https://generativelanguage.googleapis.com/", false, 0),
-            ("openrouter", ApiType::OpenAi, "https://openrouter.ai/api", false, 1),
+            ("anthropic", ApiType::Anthropic, "https://api.anthropic.com/", 0),
+            ("openai", ApiType::OpenAi, "https://eu.api.openai.com/v1", 0),
+            ("responses", ApiType::Responses, "https://eu.api.openai.com/v1", 0),
+            ("gemini", ApiType::Gemini, "https://generativelanguage.googleapis.com/", 0),
+            ("openrouter", ApiType::OpenAi, "https://openrouter.ai/api", 1),
         ]
     );
     let models = |at: usize| config.upstreams[at].available_models.clone().unwrap_or_default().join(" ");

@@ -13,7 +13,8 @@ pub(super) use read::read_all;
 
 use super::secret::Secret;
 use super::sections::{CircuitBreaker, Timeouts};
-use crate::protocol::{Dialect, Protocol};
+use crate::protocol::Dialect;
+pub use crate::upstream::ApiType;
 
 /// An enabled upstream. Global `timeouts`, `circuit_breaker` and `default_max_tokens` are merged in
 /// already: what stands here is in force.
@@ -25,9 +26,6 @@ pub struct Upstream {
     pub api_type: ApiType,
     /// http or https, without user, query, fragment and trailing slash. Defaults to the vendor's own.
     pub base_url: Url,
-    /// Whether the last segment of `base_url` is a version (`/v1`, `/v1beta`), which must then not be
-    /// added again.
-    pub base_url_has_version: bool,
     /// The keys, without duplicates; empty only where `base_url` is on this machine.
     pub tokens: Vec<Secret>,
     /// Its share among upstreams of the same priority. Default 1.
@@ -55,29 +53,26 @@ pub struct Upstream {
     pub dialect: Dialect,
 }
 
-/// What an upstream speaks and how it is authenticated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ApiType {
-    /// Anthropic Messages with an API key.
-    #[default]
-    Anthropic,
-    /// OpenAI Chat Completions with an API key, and everything that imitates it.
-    OpenAi,
-    /// OpenAI Responses with an API key.
-    Responses,
-    /// Gemini generateContent with an API key.
-    Gemini,
-}
-
-impl ApiType {
-    /// The protocol it speaks.
+impl Upstream {
+    /// An upstream without keys that serves every model, everything else at its default.
     #[must_use]
-    pub fn protocol(self) -> Protocol {
-        match self {
-            ApiType::Anthropic => Protocol::Anthropic,
-            ApiType::OpenAi => Protocol::OpenAi,
-            ApiType::Responses => Protocol::Responses,
-            ApiType::Gemini => Protocol::Gemini,
+    pub fn new(name: impl Into<String>, api_type: ApiType, base_url: Url) -> Self {
+        Upstream {
+            name: name.into(),
+            api_type,
+            base_url,
+            tokens: Vec::new(),
+            weight: NonZeroU32::MIN,
+            priority: 0,
+            must_stream: false,
+            model_mappings: Vec::new(),
+            available_models: None,
+            http_headers: Vec::new(),
+            request_compression: Compression::None,
+            default_max_tokens: None,
+            timeouts: Timeouts::default(),
+            circuit_breaker: CircuitBreaker::default(),
+            dialect: Dialect::default(),
         }
     }
 }

@@ -114,15 +114,14 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         field.warning("has no effect any more");
     }
     let chosen = api_type(map);
-    let api_type = chosen.flatten().unwrap_or_default();
+    let api_type = chosen.flatten().unwrap_or(ApiType::Anthropic);
     let url = base_url::read(map, api_type, &config.address);
-    let local = url.url.host_str().is_some_and(|host| address::is_loopback(host.trim_matches(['[', ']'])));
+    let local = url.host_str().is_some_and(|host| address::is_loopback(host.trim_matches(['[', ']'])));
     Upstream {
         name,
         tokens: tokens(map, chosen == Some(None) || local),
         api_type,
-        base_url: url.url,
-        base_url_has_version: url.has_version,
+        base_url: url,
         weight: weight(map),
         priority: priority(map),
         must_stream: read::boolean(map, "must_stream", false),
@@ -143,7 +142,7 @@ fn api_type(map: &Map<'_>) -> Option<Option<ApiType>> {
     let (field, files) = (map.get("api_type"), map.get("auth_files"));
     let chosen = match &field {
         Some(field) => field.choice(&API_TYPES),
-        None => Some(Some(ApiType::default())),
+        None => Some(Some(ApiType::Anthropic)),
     };
     if let (Some(None), Some(field)) = (chosen, &field) {
         field.problem("is not supported yet; say `enabled: false` to keep the entry for later");

@@ -375,7 +375,7 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        let frame = ready!(this.inner.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Error::of));
         let ended = match &frame {
             Some(Ok(_)) => this.inner.is_end_stream(),
             Some(Err(error)) => {

@@ -72,7 +72,7 @@ where
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                let error = match error.into() {
+                let error = match Error::of(error) {
                     Error::Internal(source) => Error::Transport { stage: Stage::Body, source },
                     error => error,
                 };

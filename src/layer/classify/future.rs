@@ -78,7 +78,7 @@ where
                     Ok(data) => answer.gather.push(data),
                     Err(_trailers) => continue,
                 },
-                Some(Err(error)) => answer.gather.broken(error.into()),
+                Some(Err(error)) => answer.gather.broken(Error::of(error)),
                 None => answer.gather.finish(),
             };
             match step {

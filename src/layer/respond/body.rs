@@ -105,7 +105,7 @@ where
                 Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
             }
             ResponseBodyProj::Document { inner } => {
-                inner.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+                inner.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::of)))
             }
             ResponseBodyProj::Stream { mut inner, stream } => loop {
                 if stream.ended {
@@ -165,7 +165,7 @@ where
                     break;
                 }
             }
-            Poll::Ready(Some(Err(error))) => stream.last = Some(stream.last_words(&error.into())),
+            Poll::Ready(Some(Err(error))) => stream.last = Some(stream.last_words(&Error::of(error))),
             Poll::Ready(None) => stream.last = Some(Bytes::new()),
             Poll::Pending if first.is_empty() => return Poll::Pending,
             Poll::Pending => break,

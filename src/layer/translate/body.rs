@@ -113,7 +113,7 @@ where
                     None
                 }
                 Some(Err(error)) => {
-                    let error = match error.into() {
+                    let error = match Error::of(error) {
                         Error::Stream { error, .. } => *error,
                         error => error,
                     };

@@ -106,7 +106,7 @@ where
                         reading.read.extend_from_slice(&data);
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Error::of(error))),
                 Poll::Ready(None) => {
                     let Reading { mut head, read, plan, .. } = reading;
                     let is_stream = headers::is_event_stream(&head.headers);
