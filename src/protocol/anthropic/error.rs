@@ -1,8 +1,232 @@
+//! Error bodies: read by what they say before their status, written with all that clients need
+//! (section 5).
+
+use std::time::Duration;
+
 use crate::protocol::canonical::{ErrorView, FaultKind};
-pub(crate) fn parse(_status: u16, _body: &[u8]) -> ErrorView {
-    ErrorView::new(FaultKind::Internal, "stub")
+use crate::protocol::json::{Error, Kind, Reader, Str, Writer};
+use crate::protocol::sse::write_named_event;
+
+/// The members of an error body, wherever they stand in it.
+#[derive(Debug, Default)]
+struct Fields {
+    tag: Option<String>,
+    message: Option<String>,
+    code: Option<String>,
+    param: Option<String>,
+    request_id: Option<String>,
+    retry_after: Option<Duration>,
 }
-pub(crate) fn render(_error: &ErrorView) -> (u16, Vec<u8>) {
-    (500, Vec::new())
+
+impl Fields {
+    /// Reads `{"error":{…}}`, `[{"error":{…}}]`, `{"error":"text"}`, `{"message":…}`, `{"detail":…}`.
+    fn read(&mut self, reader: &mut Reader<'_>, depth: u8) -> Result<(), Error> {
+        if depth > 4 {
+            return Ok(());
+        }
+        match reader.peek()? {
+            Kind::Array => {
+                let mut first = true;
+                reader.array(
+                    |item| {
+                        if std::mem::take(&mut first) { self.read(item, depth + 1) } else { Ok(()) }
+                    },
+                )
+            }
+            Kind::Object => reader.object(|key, value| self.member(key, value, depth)),
+            Kind::String if depth > 0 => {
+                self.message = text(reader.string()?);
+                Ok(())
+            }
+            _ => reader.skip(),
+        }
+    }
+
+    fn member(&mut self, key: &str, value: &mut Reader<'_>, depth: u8) -> Result<(), Error> {
+        let string = |value: &mut Reader<'_>| Ok::<_, Error>(value.lenient_string()?.and_then(text));
+        match key {
+            "error" => self.read(value, depth + 1)?,
+            "type" => {
+                // The outer one only says that this is an error.
+                if let Some(tag) = string(value)?.filter(|tag| tag != "error") {
+                    self.tag = Some(tag);
+                }
+            }
+            "message" => self.message = string(value)?.or(self.message.take()),
+            "detail" if self.message.is_none() => self.message = string(value)?,
+            "code" => self.code = string(value)?.or(self.code.take()),
+            "param" => self.param = string(value)?.or(self.param.take()),
+            "request_id" => self.request_id = string(value)?.or(self.request_id.take()),
+            "retry_after" if value.peek()? == Kind::Number => {
+                self.retry_after = seconds(value.number()?.as_f64());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
-pub(crate) fn write_event(_error: &ErrorView, _out: &mut Vec<u8>) {}
+
+fn text(value: Str<'_>) -> Option<String> {
+    Some(value.decode().into_owned()).filter(|text| !text.is_empty())
+}
+
+fn seconds(value: f64) -> Option<Duration> {
+    (value.is_finite() && (0.0..=1e6).contains(&value)).then(|| Duration::from_secs_f64(value))
+}
+
+/// Reads an error body.
+pub(crate) fn parse(status: u16, body: &[u8]) -> ErrorView {
+    let mut fields = Fields::default();
+    let whole = Reader::from_bytes(body).and_then(|mut reader| {
+        fields.read(&mut reader, 0)?;
+        reader.end()
+    });
+    if whole.is_err() {
+        // Half a document is no better than a page of a CDN (T170).
+        fields = Fields::default();
+    }
+    let kind = classify(status, &fields);
+    let message = fields.message.unwrap_or_else(|| format!("upstream returned status {status}"));
+    let retry_after = fields.retry_after.or_else(|| try_again(&message));
+    ErrorView {
+        kind,
+        message,
+        code: fields.code,
+        param: fields.param,
+        retry_after,
+        request_id: fields.request_id,
+    }
+}
+
+/// What kind of error it is: by its words, its type, its status, in this order.
+fn classify(status: u16, fields: &Fields) -> FaultKind {
+    let message = fields.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    if is_overflow(&message) || fields.code.as_deref() == Some("context_length_exceeded") {
+        return FaultKind::ContextLength;
+    }
+    let by_status = match status {
+        // An error that came with a success.
+        0..=399 => FaultKind::BadUpstream,
+        status => FaultKind::from_status(status),
+    };
+    match fields.tag.as_deref() {
+        Some("authentication_error") => FaultKind::Authentication,
+        Some("billing_error") => FaultKind::Billing,
+        Some("permission_error") => FaultKind::Permission,
+        Some("not_found_error") => FaultKind::NotFound,
+        Some("conflict_error") => FaultKind::Conflict,
+        Some("request_too_large") => FaultKind::TooLarge,
+        Some("rate_limit_error") => FaultKind::RateLimit,
+        Some("timeout_error") => FaultKind::Timeout,
+        // Also inside of a stream that began with 200 (T166).
+        Some("overloaded_error") => FaultKind::Overloaded,
+        Some("invalid_request_error") if message.contains("credit balance is too low") => FaultKind::Billing,
+        Some("invalid_request_error") if !matches!(status, 401..=499) => FaultKind::InvalidRequest,
+        _ => by_status,
+    }
+}
+
+/// The wordings of a context that does not fit, in lower case (T169).
+fn is_overflow(message: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "prompt is too long",
+        "input length and `max_tokens` exceed",
+        "exceeds the context window",
+        "exceed context limit",
+        "maximum context length",
+        "exceeds the maximum number of tokens",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
+}
+
+/// "Please try again in 1.2s", "… in 500ms".
+fn try_again(message: &str) -> Option<Duration> {
+    let (_, rest) = message.split_once("try again in ")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (number, unit) = rest.split_at_checked(end)?;
+    let value: f64 = number.trim_end_matches('.').parse().ok()?;
+    if unit.starts_with("ms") {
+        seconds(value / 1000.0)
+    } else if unit.trim_start().starts_with('m') {
+        seconds(value * 60.0)
+    } else {
+        seconds(value)
+    }
+}
+
+fn type_of(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::InvalidRequest
+        | FaultKind::Unsupported
+        | FaultKind::ContextLength
+        | FaultKind::Method
+        | FaultKind::Unprocessable
+        | FaultKind::ContentPolicy => "invalid_request_error",
+        FaultKind::Authentication => "authentication_error",
+        FaultKind::Billing => "billing_error",
+        FaultKind::Permission => "permission_error",
+        FaultKind::NotFound => "not_found_error",
+        FaultKind::Conflict => "conflict_error",
+        FaultKind::TooLarge => "request_too_large",
+        FaultKind::RateLimit => "rate_limit_error",
+        FaultKind::Timeout => "timeout_error",
+        FaultKind::Overloaded => "overloaded_error",
+        FaultKind::BadUpstream | FaultKind::Internal | FaultKind::Cancelled => "api_error",
+    }
+}
+
+/// The HTTP status and body for an Anthropic client.
+pub(crate) fn render(error: &ErrorView) -> (u16, Vec<u8>) {
+    let status = match error.kind {
+        FaultKind::Overloaded => 529,
+        FaultKind::Unprocessable => 400,
+        kind => kind.status(),
+    };
+    let mut body = Vec::new();
+    write(error, &mut body);
+    (status, body)
+}
+
+fn write(error: &ErrorView, out: &mut Vec<u8>) {
+    let mut w = Writer::new(out);
+    w.begin_object();
+    w.key("type").text("error");
+    w.key("error").begin_object();
+    w.key("type").text(type_of(error.kind));
+    w.key("message").text(&message(error));
+    w.end_object();
+    match &error.request_id {
+        Some(id) => w.key("request_id").text(id),
+        None => w.key("request_id").null(),
+    };
+    w.end_object();
+}
+
+/// The message; an overflow in the words that agents compact on (T169).
+fn message(error: &ErrorView) -> std::borrow::Cow<'_, str> {
+    let words = error.message.as_str();
+    let native =
+        words.starts_with("prompt is too long") || words.starts_with("input length and `max_tokens`");
+    if error.kind != FaultKind::ContextLength || native {
+        return words.into();
+    }
+    match sizes(words) {
+        Some((used, most)) => format!("prompt is too long: {used} tokens > {most} maximum").into(),
+        None => format!("prompt is too long: {words}").into(),
+    }
+}
+
+/// How many tokens there were and how many may be, where the message has both.
+fn sizes(message: &str) -> Option<(u64, u64)> {
+    let mut numbers = message
+        .split(|c: char| !c.is_ascii_digit() && c != ',')
+        .filter_map(|word| word.replace(',', "").parse::<u64>().ok())
+        .filter(|number| *number >= 1000);
+    let (first, second) = (numbers.next()?, numbers.next()?);
+    (first != second).then(|| (first.max(second), first.min(second)))
+}
+
+/// Appends an error event; nothing may follow it (section 5.4).
+pub(crate) fn write_event(error: &ErrorView, out: &mut Vec<u8>) {
+    write_named_event(out, "error", |out| write(error, out));
+}

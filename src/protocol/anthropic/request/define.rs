@@ -1,0 +1,236 @@
+//! Tools and the choice among them (section 2.8).
+
+use std::collections::HashSet;
+
+use super::encode::Context;
+use super::schema;
+use super::write::cache;
+use crate::protocol::canonical::{Action, CacheMark, Losses, Tool, ToolChoice, ToolKind, Unsupported};
+use crate::protocol::json::{Error, Raw, Reader, Str, Writer};
+use crate::protocol::{Protocol, RequestError};
+
+/// The schema of a tool that takes free text (T087).
+const FREE_TEXT: &str = concat!(
+    r#"{"type":"object","properties":{"input":{"type":"string"}},"#,
+    r#""required":["input"],"additionalProperties":false}"#
+);
+
+/// The tools to send, with their marks: all, or those that the client allows (T078).
+pub(super) fn chosen<'p>(
+    context: &Context<'p>,
+    marks: &[Option<CacheMark>],
+    losses: &mut Losses,
+) -> Result<Vec<(&'p Tool<'p>, Option<CacheMark>)>, RequestError> {
+    let request = context.request;
+    let mut names = HashSet::new();
+    for tool in &request.tools {
+        let name = tool.name.decode();
+        if !name.is_empty() && !names.insert(name.clone()) {
+            return Err(RequestError::invalid("tools", format!("the name {name:?} stands twice")));
+        }
+    }
+    let all = request.tools.iter().zip(marks.iter().copied());
+    let Some(ToolChoice::Allowed(allowed)) = &request.tool_choice else { return Ok(all.collect()) };
+    losses.add(Action::Approx, "tool_choice.allowed_tools");
+    let allowed: HashSet<_> = allowed.names.iter().map(Str::decode).collect();
+    let some: Vec<_> = all.clone().filter(|(tool, _)| allowed.contains(&tool.name.decode())).collect();
+    Ok(if some.is_empty() { all.collect() } else { some })
+}
+
+/// Writes the `tools` member, if there are any.
+pub(super) fn tools(
+    context: &Context<'_>,
+    tools: &[(&Tool<'_>, Option<CacheMark>)],
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) -> Result<(), RequestError> {
+    if tools.is_empty() {
+        return Ok(());
+    }
+    w.key("tools").begin_array();
+    for (tool, mark) in tools {
+        match &tool.kind {
+            ToolKind::Function => function(context, tool, *mark, losses, w),
+            ToolKind::Custom { format } => custom(context, tool, format.as_ref(), *mark, losses, w),
+            ToolKind::Hosted { protocol: Protocol::Anthropic, raw, .. } => {
+                w.raw(raw);
+            }
+            ToolKind::Hosted { tag, raw, .. } => hosted(&tag.decode(), raw, losses, w)?,
+        }
+    }
+    w.end_array();
+    Ok(())
+}
+
+fn function(
+    context: &Context<'_>,
+    tool: &Tool<'_>,
+    mark: Option<CacheMark>,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) {
+    let strict = tool.strict == Some(true);
+    let takes_strict = context.target.capabilities.structured_output;
+    if strict && !takes_strict {
+        losses.drop("tools.strict");
+    }
+    let strict = strict && takes_strict;
+    w.begin_object();
+    w.key("name").string(&context.exchange.tool_names.upstream(&tool.name));
+    if let Some(description) = &tool.description {
+        w.key("description").string(description);
+    }
+    w.key("input_schema");
+    match &tool.schema {
+        Some(raw) if strict && !context.is_native() => {
+            w.json(&schema::strict(&schema::object(raw, losses)));
+        }
+        Some(raw) => {
+            w.json(&schema::object(raw, losses));
+        }
+        None => {
+            w.json(schema::EMPTY);
+        }
+    }
+    if strict {
+        w.key("strict").boolean(true);
+    }
+    cache(mark, w);
+    w.end_object();
+}
+
+fn custom(
+    context: &Context<'_>,
+    tool: &Tool<'_>,
+    format: Option<&Raw<'_>>,
+    mark: Option<CacheMark>,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) {
+    losses.add(Action::Emulate, "custom_tool");
+    let mut description = tool.description.clone().unwrap_or_default();
+    if let Some(grammar) = format.and_then(grammar) {
+        if !description.is_empty() {
+            description.push_text("\n\n");
+        }
+        description.push_text("The input must match this grammar:\n");
+        description.push(&grammar);
+    }
+    w.begin_object();
+    w.key("name").string(&context.exchange.tool_names.upstream(&tool.name));
+    if !description.is_empty() {
+        w.key("description").string(&description);
+    }
+    w.key("input_schema").json(FREE_TEXT);
+    cache(mark, w);
+    w.end_object();
+}
+
+/// The `definition` of a `format`, which Chat nests one level deeper than Responses.
+fn grammar<'a>(format: &'a Raw<'_>) -> Option<Str<'a>> {
+    let mut definition = None;
+    let read = Reader::new(format.as_str()).lenient_object(|key, value| {
+        match key {
+            "definition" => definition = value.lenient_string()?,
+            "grammar" => value.lenient_object(|key, value| {
+                if key == "definition" {
+                    definition = value.lenient_string()?;
+                }
+                Ok::<_, Error>(())
+            })?,
+            _ => {}
+        }
+        Ok::<_, Error>(())
+    });
+    read.ok().and(definition)
+}
+
+/// Web search exists everywhere; no other hosted tool has an equivalent (section 2.13).
+fn hosted(tag: &str, raw: &Raw<'_>, losses: &mut Losses, w: &mut Writer<'_>) -> Result<(), RequestError> {
+    if !(tag.starts_with("web_search") || tag == "googleSearch" || tag == "google_search") {
+        let message = format!("the hosted tool {tag:?} has no equivalent at Anthropic");
+        return Err(Unsupported::new("tools", message).into());
+    }
+    w.begin_object();
+    w.key("type").text("web_search_20250305");
+    w.key("name").text("web_search");
+    search_settings(&mut Reader::new(raw.as_str()), losses, w)?;
+    w.end_object();
+    Ok(())
+}
+
+fn search_settings(reader: &mut Reader<'_>, losses: &mut Losses, w: &mut Writer<'_>) -> Result<(), Error> {
+    let mut domains = None;
+    let mut location = None;
+    reader.lenient_object(|key, value| {
+        match key {
+            "filters" => value.lenient_object(|key, value| {
+                if key == "allowed_domains" {
+                    domains = Some(value.raw()?).filter(Raw::is_array);
+                }
+                Ok::<_, Error>(())
+            })?,
+            "user_location" => location = Some(value.raw()?).filter(Raw::is_object),
+            "search_context_size" => losses.drop("search_context_size"),
+            _ => {}
+        }
+        Ok::<_, Error>(())
+    })?;
+    if let Some(domains) = domains {
+        w.key("allowed_domains").raw(&domains);
+    }
+    if let Some(location) = location {
+        w.key("user_location").begin_object();
+        w.key("type").text("approximate");
+        place(&mut Reader::new(location.as_str()), w)?;
+        w.end_object();
+    }
+    Ok(())
+}
+
+/// The members of a location, which Chat nests one level deeper.
+fn place(reader: &mut Reader<'_>, w: &mut Writer<'_>) -> Result<(), Error> {
+    reader.lenient_object(|key, value| {
+        let name = match key {
+            "approximate" => return place(value, w),
+            "city" => "city",
+            "region" => "region",
+            "country" => "country",
+            "timezone" => "timezone",
+            _ => return Ok(()),
+        };
+        if let Some(text) = value.lenient_string()? {
+            w.key(name).string(&text);
+        }
+        Ok(())
+    })
+}
+
+/// Writes `tool_choice`, if one has to be sent (T075, T076, T077).
+pub(super) fn choice(context: &Context<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
+    let request = context.request;
+    let serial = request.parallel_tool_calls == Some(false);
+    if request.tools.is_empty() {
+        if !matches!(request.tool_choice, None | Some(ToolChoice::None)) {
+            losses.drop("tool_choice");
+        }
+        return;
+    }
+    let (word, name) = match &request.tool_choice {
+        None if !serial => return,
+        None | Some(ToolChoice::Auto) => ("auto", None),
+        Some(ToolChoice::None) => ("none", None),
+        Some(ToolChoice::Required) => ("any", None),
+        Some(ToolChoice::Tool(name)) => ("tool", Some(name)),
+        Some(ToolChoice::Allowed(allowed)) => (if allowed.required { "any" } else { "auto" }, None),
+    };
+    w.key("tool_choice").begin_object();
+    w.key("type").text(word);
+    if let Some(name) = name {
+        w.key("name").string(&context.exchange.tool_names.upstream(name));
+    }
+    if serial && word != "none" {
+        w.key("disable_parallel_tool_use").boolean(true);
+    }
+    w.end_object();
+}

@@ -1,0 +1,74 @@
+//! State that only its issuer can read, in the slots of an Anthropic client (section 1.8).
+//!
+//! Anthropic's own signatures pass as they are; others travel in the envelope. Gemini binds
+//! signatures to calls and to visible text as well: those ride in an empty thinking block whose
+//! envelope names what it belongs to.
+
+use crate::protocol::Protocol;
+use crate::protocol::canonical::{Opaque, OpaqueKind, Provider, envelope};
+use crate::protocol::json::Str;
+
+/// What the envelope of a signature on visible text is bound to; no call has such an id.
+const TEXT: &str = "text:";
+
+/// The `signature` of a thinking block; `None` if the block has none.
+pub(super) fn signature(
+    opaque: Option<&Opaque<'_>>,
+    text: &Str<'_>,
+    upstream: Protocol,
+) -> Option<Str<'static>> {
+    match opaque {
+        Some(opaque) if opaque.provider == Provider::Anthropic => Some(opaque.value.clone().into_owned()),
+        Some(opaque) => Some(envelope::seal(opaque, text)),
+        None if upstream == Protocol::Anthropic => None,
+        // Reasoning without state is marked as ours, so that it can be told from a client's own.
+        None => Some(envelope::seal(
+            &Opaque {
+                provider: Provider::None,
+                kind: OpaqueKind::Signature,
+                item_id: None,
+                value: Str::EMPTY,
+            },
+            text,
+        )),
+    }
+}
+
+/// The envelope of a signature that belongs to the call `id`.
+pub(super) fn bind_call(opaque: &Opaque<'_>, id: &Str<'_>) -> Str<'static> {
+    envelope::seal(&Opaque { item_id: Some(id.clone().into_owned()), ..opaque.clone() }, &Str::EMPTY)
+}
+
+/// The envelope of a signature that belongs to the visible `text`.
+pub(super) fn bind_text(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
+    envelope::seal(&Opaque { item_id: Some(Str::from(TEXT)), ..opaque.clone() }, text)
+}
+
+/// What a client sent back in a `signature` or in `data`.
+#[derive(Debug)]
+pub(super) enum Returned<'a> {
+    /// State of the reasoning part itself.
+    Own(Opaque<'a>),
+    /// A signature of the call with this id.
+    Call(Str<'static>, Opaque<'static>),
+    /// A signature of visible text.
+    Text(envelope::Opened),
+    /// The visible text is not what it was; its state is worthless.
+    Mutated,
+}
+
+/// Opens what a client sent back beside `text`.
+pub(super) fn open<'a>(value: Str<'a>, kind: OpaqueKind, text: &Str<'_>) -> Returned<'a> {
+    let Some(opened) = envelope::open(&value) else {
+        return Returned::Own(Opaque { provider: Provider::Anthropic, kind, item_id: None, value });
+    };
+    if opened.opaque.provider == Provider::Gemini
+        && let Some(owner) = opened.opaque.item_id.clone()
+    {
+        if owner == TEXT {
+            return Returned::Text(opened);
+        }
+        return Returned::Call(owner, Opaque { item_id: None, ..opened.opaque });
+    }
+    if opened.matches(text) { Returned::Own(opened.opaque) } else { Returned::Mutated }
+}

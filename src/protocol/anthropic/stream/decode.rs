@@ -1,0 +1,400 @@
+//! Native events to canonical ones (section 3.2).
+
+use super::super::aggregate::BlockFold;
+use super::super::block::{Block, citation};
+use super::super::finish::Stop;
+use super::super::response::{redacted, signature};
+use super::super::usage::Counts;
+use super::super::{ANSWER_TOOL, error};
+use crate::protocol::canonical::{
+    Delta, ErrorView, Event, FaultKind, Opaque, PartHeader, PartMeta, Sequencer,
+};
+use crate::protocol::json::{Error, Raw, Reader, Str};
+use crate::protocol::{Protocol, sse};
+
+/// More blocks than this at once are an attack, not an answer.
+const MOST_OPEN: usize = 1024;
+
+/// Reads a native stream.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    sequencer: Sequencer<u64>,
+    /// The blocks that have begun and not ended; in truth at most one.
+    open: Vec<Open>,
+    stop: Stop<'static>,
+    counts: Counts,
+    has_calls: bool,
+    started: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    index: u64,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Text,
+    Reasoning,
+    /// A call, and the arguments that came with its beginning.
+    Call {
+        begun_with: Option<String>,
+        has_arguments: bool,
+    },
+    /// A call of the tool that stands for a guaranteed format.
+    Answer {
+        begun_with: Option<String>,
+        has_arguments: bool,
+    },
+    /// A block that only this protocol knows: whole at its end.
+    Opaque(Box<BlockFold>),
+}
+
+/// The members of an event.
+#[derive(Default)]
+struct Native<'a> {
+    tag: Option<Str<'a>>,
+    index: u64,
+    delta: Option<Reader<'a>>,
+    block: Option<Reader<'a>>,
+    message: Option<Reader<'a>>,
+    usage: Option<Reader<'a>>,
+    has_error: bool,
+}
+
+impl<'a> Native<'a> {
+    fn read(document: &'a str) -> Result<Self, Error> {
+        let mut native = Native::default();
+        crate::protocol::json::document(document, |key, value| {
+            match key {
+                "type" => native.tag = value.lenient_string()?,
+                "index" => native.index = value.lenient_u64()?.unwrap_or(0),
+                "delta" => native.delta = Some(value.clone()),
+                "content_block" => native.block = Some(value.clone()),
+                "message" => native.message = Some(value.clone()),
+                "usage" => native.usage = Some(value.clone()),
+                "error" => native.has_error = !value.raw()?.is_null(),
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(native)
+    }
+}
+
+impl Decoder {
+    pub(crate) fn event(&mut self, event: &sse::Event<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        if self.ended || event.is_done() {
+            return;
+        }
+        let read = match std::str::from_utf8(&event.data) {
+            Ok(document) => self.read(document, event, sink),
+            Err(_) => Err(unreadable(&"it is not UTF-8")),
+        };
+        if let Err(error) = read.and_then(|()| self.sequencer.check()) {
+            self.ended = true;
+            sink(Event::Error(error));
+        }
+    }
+
+    pub(crate) fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let message = "the upstream's stream ended before message_stop";
+            sink(Event::Error(ErrorView::new(FaultKind::BadUpstream, message)));
+        }
+    }
+
+    fn read(
+        &mut self,
+        document: &str,
+        event: &sse::Event<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), ErrorView> {
+        let mut native = Native::read(document).map_err(|error| unreadable(&error))?;
+        let tag = native.tag.take();
+        let tag = match &tag {
+            Some(tag) => tag.decode(),
+            None => String::from_utf8_lossy(event.name.as_deref().unwrap_or_default()),
+        };
+        if native.has_error || tag == "error" {
+            return Err(error::parse(200, document.as_bytes()));
+        }
+        self.dispatch(&tag, native, document, sink).map_err(|error| unreadable(&error))
+    }
+
+    fn dispatch<'a>(
+        &mut self,
+        tag: &str,
+        native: Native<'a>,
+        document: &'a str,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), Error> {
+        match tag {
+            "content_block_delta" => match native.delta {
+                Some(delta) => self.delta(native.index, delta, sink),
+                None => Ok(()),
+            },
+            "content_block_start" => match native.block {
+                Some(mut block) => self.block(native.index, Block::read(&mut block, document)?, sink),
+                None => Ok(()),
+            },
+            "content_block_stop" => {
+                self.close(native.index, sink);
+                Ok(())
+            }
+            "message_start" => self.start(native.message, sink),
+            "message_delta" => self.message_delta(native, sink),
+            "message_stop" => {
+                self.stop(sink);
+                Ok(())
+            }
+            _ => {
+                self.begin(Str::EMPTY, Str::EMPTY, sink);
+                sink(Event::Ping);
+                Ok(())
+            }
+        }
+    }
+
+    /// Every stream begins with `Start`, whatever the server left out.
+    fn begin(&mut self, id: Str<'_>, model: Str<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        if !std::mem::replace(&mut self.started, true) {
+            sink(Event::Start { id, model, created: None });
+        }
+    }
+
+    fn start(&mut self, message: Option<Reader<'_>>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
+        let (mut id, mut model) = (Str::EMPTY, Str::EMPTY);
+        if let Some(mut message) = message {
+            message.lenient_object(|key, value| {
+                match key {
+                    "id" => id = value.lenient_string()?.unwrap_or_default(),
+                    "model" => model = value.lenient_string()?.unwrap_or_default(),
+                    "usage" => self.counts.read(value)?,
+                    _ => {}
+                }
+                Ok::<_, Error>(())
+            })?;
+        }
+        self.begin(id, model, sink);
+        self.tell_usage(sink);
+        Ok(())
+    }
+
+    fn tell_usage(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        let usage = self.counts.usage();
+        if !usage.is_empty() {
+            sink(Event::Usage(usage));
+        }
+    }
+
+    fn message_delta(&mut self, native: Native<'_>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
+        self.begin(Str::EMPTY, Str::EMPTY, sink);
+        if let Some(mut delta) = native.delta {
+            let mut stop = Stop::default();
+            delta.lenient_object(|key, value| stop.member(key, value))?;
+            self.stop.merge(stop.into_owned());
+        }
+        if let Some(mut usage) = native.usage {
+            self.counts.read(&mut usage)?;
+            self.tell_usage(sink);
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        self.begin(Str::EMPTY, Str::EMPTY, sink);
+        while let Some(index) = self.open.first().map(|open| open.index) {
+            self.close(index, sink);
+        }
+        let finish = std::mem::take(&mut self.stop).finish(self.has_calls);
+        self.sequencer.finish(0, finish, sink);
+        self.ended = true;
+        sink(Event::End);
+    }
+
+    fn block(&mut self, index: u64, block: Block<'_>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
+        self.begin(Str::EMPTY, Str::EMPTY, sink);
+        // A server that forgets to end a block begins the next all the same.
+        self.close(index, sink);
+        if self.open.len() >= MOST_OPEN {
+            self.close(self.open.first().map_or(0, |open| open.index), sink);
+        }
+        let tag = block.tag.as_ref().map(|tag| tag.decode().into_owned());
+        match tag.as_deref() {
+            Some("text") | None => {
+                self.open(index, Kind::Text, PartHeader::Text, sink);
+                self.text(index, block.text.unwrap_or_default(), sink);
+                if let Some(mut citations) = block.citations {
+                    citations.lenient_array(|item| self.cite(index, item, sink))?;
+                }
+            }
+            Some("thinking") => {
+                self.open(index, Kind::Reasoning, PartHeader::Reasoning, sink);
+                self.text(index, block.thinking.unwrap_or_default(), sink);
+                self.state(index, signature(block.signature.unwrap_or_default()));
+            }
+            Some("redacted_thinking") => {
+                self.open(index, Kind::Reasoning, PartHeader::Redacted, sink);
+                self.state(index, redacted(block.data.unwrap_or_default()));
+            }
+            Some("tool_use") => self.call(index, block, sink),
+            Some(_) => {
+                let fold = BlockFold::new(block.raw().as_str())?;
+                self.open.push(Open { index, kind: Kind::Opaque(Box::new(fold)) });
+                // It takes its turn now and is told whole at its end.
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, index: u64, kind: Kind, header: PartHeader<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        self.open.push(Open { index, kind });
+        self.sequencer.start(0, index, header, sink);
+    }
+
+    fn call(&mut self, index: u64, block: Block<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        // Some servers send the whole input with the beginning.
+        let begun_with = block.input.as_ref().map(Raw::as_str);
+        let begun_with = begun_with.filter(|raw| !matches!(*raw, "{}" | "\"\"")).map(str::to_owned);
+        let name = block.name.unwrap_or_default();
+        if name == ANSWER_TOOL {
+            let kind = Kind::Answer { begun_with, has_arguments: false };
+            return self.open(index, kind, PartHeader::Text, sink);
+        }
+        self.has_calls = true;
+        let header = PartHeader::ToolCall { id: block.id.unwrap_or_default(), name, custom: false };
+        self.open(index, Kind::Call { begun_with, has_arguments: false }, header, sink);
+    }
+
+    fn text(&mut self, index: u64, text: Str<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        self.sequencer.delta(0, &index, Delta::Text(text), sink);
+    }
+
+    fn state(&mut self, index: u64, opaque: Opaque<'_>) {
+        if !opaque.value.is_empty() {
+            self.sequencer.meta(0, &index, PartMeta { opaque });
+        }
+    }
+
+    fn cite(
+        &mut self,
+        index: u64,
+        reader: &mut Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), Error> {
+        if let Some(citation) = citation(reader)? {
+            self.sequencer.delta(0, &index, Delta::Citation(citation), sink);
+        }
+        Ok(())
+    }
+
+    fn delta(
+        &mut self,
+        index: u64,
+        mut reader: Reader<'_>,
+        sink: &mut impl FnMut(Event<'_>),
+    ) -> Result<(), Error> {
+        if let Some(Open { kind: Kind::Opaque(fold), .. }) =
+            self.open.iter_mut().find(|open| open.index == index)
+        {
+            return fold.delta(&mut reader);
+        }
+        let mut delta = DeltaFields::default();
+        reader.lenient_object(|key, value| delta.member(key, value))?;
+        if let Some(text) = delta.text {
+            self.imply(index, Kind::Text, PartHeader::Text, sink);
+            self.text(index, text, sink);
+        }
+        if let Some(text) = delta.thinking {
+            self.imply(index, Kind::Reasoning, PartHeader::Reasoning, sink);
+            self.text(index, text, sink);
+        }
+        if let Some(json) = delta.partial_json {
+            self.arguments(index, json, sink);
+        }
+        if let Some(value) = delta.signature {
+            self.state(index, signature(value));
+        }
+        if let Some(mut reader) = delta.citation {
+            self.cite(index, &mut reader, sink)?;
+        }
+        Ok(())
+    }
+
+    /// A server that left out the beginning of a block.
+    fn imply(&mut self, index: u64, kind: Kind, header: PartHeader<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        if self.open.iter().all(|open| open.index != index) && self.open.len() < MOST_OPEN {
+            self.begin(Str::EMPTY, Str::EMPTY, sink);
+            self.open(index, kind, header, sink);
+        }
+    }
+
+    fn arguments(&mut self, index: u64, json: Str<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        let Some(open) = self.open.iter_mut().find(|open| open.index == index) else { return };
+        let delta = match &mut open.kind {
+            Kind::Call { has_arguments, .. } => {
+                *has_arguments |= !json.is_empty();
+                Delta::Arguments(json)
+            }
+            Kind::Answer { has_arguments, .. } => {
+                *has_arguments |= !json.is_empty();
+                Delta::Text(json)
+            }
+            _ => return,
+        };
+        self.sequencer.delta(0, &index, delta, sink);
+    }
+
+    fn close(&mut self, index: u64, sink: &mut impl FnMut(Event<'_>)) {
+        let Some(at) = self.open.iter().position(|open| open.index == index) else { return };
+        match self.open.remove(at).kind {
+            Kind::Text | Kind::Reasoning => {}
+            Kind::Call { begun_with: Some(json), has_arguments: false } => {
+                self.sequencer.delta(0, &index, Delta::Arguments(Str::from(json)), sink);
+            }
+            Kind::Answer { begun_with, has_arguments: false } => {
+                let json = begun_with.unwrap_or_else(|| "{}".to_owned());
+                self.text(index, Str::from(json), sink);
+            }
+            Kind::Call { .. } | Kind::Answer { .. } => {}
+            Kind::Opaque(fold) => {
+                let raw = Raw::from_json(fold.finish().to_json());
+                let header = PartHeader::Opaque { protocol: Protocol::Anthropic, raw };
+                self.sequencer.start(0, index, header, sink);
+            }
+        }
+        // The last block of a stream that ran into its limit is cut off; finish says so to the rest.
+        self.sequencer.end(0, &index, true, sink);
+    }
+}
+
+/// The members of a `delta`.
+#[derive(Default)]
+struct DeltaFields<'a> {
+    text: Option<Str<'a>>,
+    thinking: Option<Str<'a>>,
+    partial_json: Option<Str<'a>>,
+    signature: Option<Str<'a>>,
+    citation: Option<Reader<'a>>,
+}
+
+impl<'a> DeltaFields<'a> {
+    fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), Error> {
+        match key {
+            "text" => self.text = value.lenient_string()?,
+            "thinking" => self.thinking = value.lenient_string()?,
+            "partial_json" => self.partial_json = value.lenient_string()?,
+            "signature" => self.signature = value.lenient_string()?,
+            "citation" => self.citation = Some(value.clone()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(why: &dyn std::fmt::Display) -> ErrorView {
+    ErrorView::new(FaultKind::BadUpstream, format!("an event of the upstream cannot be read: {why}"))
+}
