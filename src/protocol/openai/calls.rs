@@ -36,6 +36,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// A call whose first fragment has this index.
+    pub fn new(index: Option<u64>) -> Self {
+        Call { index, ..Call::default() }
+    }
+
     /// Whether the arguments are one whole JSON object or list.
     pub fn is_complete(&self) -> bool {
         self.scan.complete

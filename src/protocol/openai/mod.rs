@@ -33,3 +33,6 @@ pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;
 mod usage;
+
+#[cfg(test)]
+mod corpus;

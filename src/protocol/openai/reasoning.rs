@@ -3,7 +3,7 @@
 
 use crate::protocol::canonical::envelope;
 use crate::protocol::canonical::{Losses, Opaque, OpaqueKind, Part, PartKind, Provider};
-use crate::protocol::json::{Error, Kind, Raw, Reader, Str, Writer};
+use crate::protocol::json::{Error, Kind, Reader, Str, Writer};
 
 /// One element of `reasoning_details` or `thinking_blocks`.
 #[derive(Debug, Default)]
@@ -235,12 +235,7 @@ pub(super) fn write_replay(parts: &[&Part<'_>], replay: bool, losses: &mut Losse
     }
 }
 
-/// A value that may be a list (Mistral streams thinking as content parts) or anything else, raw.
+/// Whether a list comes next: Mistral streams thinking as content parts.
 pub(super) fn is_list(value: &mut Reader<'_>) -> Result<bool, Error> {
     Ok(value.peek()? == Kind::Array)
-}
-
-/// Whether raw JSON says anything.
-pub(super) fn says_something(raw: &Raw<'_>) -> bool {
-    !raw.is_null()
 }
