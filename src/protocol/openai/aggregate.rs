@@ -90,8 +90,8 @@ impl Aggregator {
             self.marked = true;
             return Ok(());
         }
-        let text =
-            std::str::from_utf8(&event.data).map_err(|_| error::bad_upstream("a stream event is not UTF-8"))?;
+        let text = std::str::from_utf8(&event.data)
+            .map_err(|_| error::bad_upstream("a stream event is not UTF-8"))?;
         let mut failure = None;
         json::document(text, |key, value| self.member(key, value, &mut failure))
             .map_err(|e| error::unreadable(&e))?;
@@ -180,12 +180,18 @@ impl ChoiceFold {
         match (key, value.peek()?) {
             ("index", _) => value.skip()?,
             ("delta", Kind::Object) => value.object(|key, value| self.delta(key, value))?,
-            ("delta", _) => value.skip()?,
+            // Perplexity repeats the whole message beside each delta.
+            ("message", Kind::Object) if self.message.members.is_empty() => {
+                value.object(|key, value| self.delta(key, value))?;
+            }
+            ("delta" | "message", _) => value.skip()?,
             ("finish_reason", Kind::String) => {
                 self.finish = Some(value.string()?.as_escaped().to_owned()).filter(|word| !word.is_empty());
             }
             ("finish_reason", _) => value.skip()?,
-            ("logprobs", Kind::Object) => value.object(|key, value| push_list(&mut self.logprobs, key, value))?,
+            ("logprobs", Kind::Object) => {
+                value.object(|key, value| push_list(&mut self.logprobs, key, value))?
+            }
             (_, Kind::Null) if self.members.get(key).is_some() => value.skip()?,
             _ => self.members.set(key, value.raw()?.as_str()),
         }
@@ -286,7 +292,9 @@ impl ChoiceFold {
         if message.get("role").is_none() {
             message.set("role", "\"assistant\"");
         }
-        if message.get("content").is_none() || has_calls && message.get("content").is_some_and(|c| c.as_str() == "\"\"") {
+        if message.get("content").is_none()
+            || has_calls && message.get("content").is_some_and(|c| c.as_str() == "\"\"")
+        {
             message.set("content", "null");
         }
         if let Some(function) = self.function {
@@ -355,11 +363,7 @@ impl CallFold {
 }
 
 /// Appends the elements of a list to those that came before under the same key.
-fn push_list(
-    lists: &mut Vec<(String, Vec<String>)>,
-    key: &str,
-    value: &mut Reader<'_>,
-) -> Result<(), Error> {
+fn push_list(lists: &mut Vec<(String, Vec<String>)>, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
     if value.peek()? != Kind::Array {
         return value.skip();
     }

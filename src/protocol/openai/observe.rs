@@ -86,7 +86,9 @@ impl Seen {
                 _ => Ok(()),
             })?,
             "error" if value.peek()? != Kind::Null => self.failure = Some(error::read(value)?),
-            "choices" => value.lenient_array(|value| value.lenient_object(|key, value| self.choice(key, value)))?,
+            "choices" => {
+                value.lenient_array(|value| value.lenient_object(|key, value| self.choice(key, value)))?
+            }
             _ => {}
         }
         Ok(())

@@ -123,7 +123,8 @@ fn history_part<'a>(entry: Entry<'a>, losses: &mut Vec<&'static str>) -> Option<
     let text = entry.text.unwrap_or_default();
     let Some(mut state) = state else {
         let part = Part::new(PartKind::Reasoning { text, redacted: false });
-        return Some(part).filter(|p| !matches!(&p.kind, PartKind::Reasoning { text, .. } if text.is_empty()));
+        return Some(part)
+            .filter(|p| !matches!(&p.kind, PartKind::Reasoning { text, .. } if text.is_empty()));
     };
     if let Some(opened) = envelope::open(&state.value) {
         // Anthropic refuses altered thinking, and an altered text is worthless to anyone else.
@@ -187,9 +188,7 @@ pub(super) fn google_signature<'a>(value: &mut Reader<'a>) -> Result<Option<Opaq
     })?;
     Ok(found.map(|value| match envelope::open(&value) {
         Some(opened) => opened.opaque,
-        None => {
-            Opaque { provider: Provider::Gemini, kind: OpaqueKind::Signature, item_id: None, value }
-        }
+        None => Opaque { provider: Provider::Gemini, kind: OpaqueKind::Signature, item_id: None, value },
     }))
 }
 

@@ -86,8 +86,7 @@ mod tests {
 
     #[test]
     fn t153_the_total_never_counts_cached_tokens_twice() {
-        let usage =
-            Usage { input: Some(100), cache_read: Some(90), output: Some(5), ..Usage::default() };
+        let usage = Usage { input: Some(100), cache_read: Some(90), output: Some(5), ..Usage::default() };
         let mut out = Vec::new();
         write(&usage, &mut Writer::new(&mut out));
         assert!(String::from_utf8(out).unwrap().contains(r#""total_tokens":105"#));

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::canonical::media::parse_data_url;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
     Response,
 };
-use crate::protocol::canonical::media::parse_data_url;
 use crate::protocol::json::{self, Error, Kind, Reader, Str};
 use crate::protocol::openai::calls::CallIds;
 use crate::protocol::openai::finish::{self, Seen};
@@ -79,10 +79,7 @@ impl<'a> ChoiceFields<'a> {
         if self.finish.as_ref().is_some_and(finish::is_failure) {
             return Err(error::bad_upstream("the upstream broke off its answer"));
         }
-        let seen = Seen {
-            calls: !self.message.calls.is_empty(),
-            refusal: self.message.refusal.is_some(),
-        };
+        let seen = Seen { calls: !self.message.calls.is_empty(), refusal: self.message.refusal.is_some() };
         let word = self.finish.as_ref().map(|word| word.decode());
         let finish = finish::finish(word.as_deref(), seen, self.stop_text);
         let (parts, citations) = self.message.parts(ids);
@@ -130,12 +127,11 @@ impl<'a> MessageFields<'a> {
 
     fn content(&mut self, value: &mut Reader<'a>) -> Result<(), Error> {
         if !reasoning::is_list(value)? {
-            self.text.extend(value.lenient_string()?);
+            self.text = value.lenient_string()?.into_iter().collect();
             return Ok(());
         }
         let (text, thinking) = listed_content(value)?;
-        self.text.extend(text);
-        self.thinking.extend(thinking);
+        (self.text, self.thinking) = (text, thinking);
         Ok(())
     }
 

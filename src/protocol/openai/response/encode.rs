@@ -137,7 +137,8 @@ impl Encoder<'_> {
     }
 
     fn calls(&self, choice: &Choice<'_>, w: &mut Writer<'_>) {
-        let mut calls = choice.parts.iter().filter(|p| matches!(p.kind, PartKind::ToolCall { .. })).peekable();
+        let mut calls =
+            choice.parts.iter().filter(|p| matches!(p.kind, PartKind::ToolCall { .. })).peekable();
         if calls.peek().is_none() {
             return;
         }

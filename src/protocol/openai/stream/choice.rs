@@ -1,7 +1,7 @@
 //! One choice of a stream: which part is open, and when it ends.
 
 use crate::protocol::canonical::{
-    self, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer,
+    self, Citation, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer,
 };
 use crate::protocol::json::{Error, Kind, Reader, Str};
 use crate::protocol::openai::calls::{Call, CallIds, Fragment, locate};
@@ -98,6 +98,8 @@ pub(super) struct ChoiceState {
     /// Key of the part begun last.
     last_key: u32,
     calls: Vec<OpenCall>,
+    /// Sources wait for the end of the text: some servers send them before it.
+    citations: Vec<Citation<'static>>,
     refused: bool,
 }
 
@@ -144,6 +146,7 @@ impl ChoiceState {
             running: None,
             last_key: 0,
             calls: Vec::new(),
+            citations: Vec::new(),
             refused: false,
         }
     }
@@ -184,7 +187,7 @@ impl ChoiceState {
             shared.sequencer.meta(self.index, &key, PartMeta { opaque: signature });
         }
         if let Some(mut list) = delta.annotations {
-            self.annotations(&mut list, shared, sink)?;
+            self.citations.extend(citations::read(&mut list)?.into_iter().map(Citation::into_owned));
         }
         if let Some(mut list) = delta.images {
             images(&mut list)?.iter().for_each(|image| self.image(image, shared, sink));
@@ -211,13 +214,7 @@ impl ChoiceState {
         }
     }
 
-    fn text(
-        &mut self,
-        kind: Running,
-        text: Str<'_>,
-        shared: &mut Shared,
-        sink: &mut impl FnMut(Event<'_>),
-    ) {
+    fn text(&mut self, kind: Running, text: Str<'_>, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
         if text.is_empty() {
             return;
         }
@@ -248,6 +245,7 @@ impl ChoiceState {
 
     /// A part is about to begin: ends what ends by that, and gives the new one its key.
     fn begin(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) -> u32 {
+        self.cite(shared, sink);
         if let Some((_, key)) = self.running.take() {
             shared.sequencer.end(self.index, &key, true, sink);
         }
@@ -259,17 +257,13 @@ impl ChoiceState {
         self.last_key
     }
 
-    fn annotations(
-        &mut self,
-        list: &mut Reader<'_>,
-        shared: &mut Shared,
-        sink: &mut impl FnMut(Event<'_>),
-    ) -> Result<(), Error> {
-        let Some((Running::Text, key)) = self.running else { return Ok(()) };
-        for citation in citations::read(list)? {
-            shared.sequencer.delta(self.index, &key, canonical::Delta::Citation(citation), sink);
+    /// Tells the sources of the text that is about to end.
+    fn cite(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some((Running::Text, key)) = self.running {
+            for citation in self.citations.drain(..) {
+                shared.sequencer.delta(self.index, &key, canonical::Delta::Citation(citation), sink);
+            }
         }
-        Ok(())
     }
 
     fn image(&mut self, image: &Media<'_>, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
@@ -319,6 +313,7 @@ impl ChoiceState {
 
     /// Tells the end of everything, and why.
     pub fn conclude(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        self.cite(shared, sink);
         for open in &mut self.calls {
             open.start(self.index, shared, sink);
         }

@@ -113,7 +113,8 @@ impl Decoder {
     }
 
     fn chunk(&mut self, data: &[u8], sink: &mut impl FnMut(Event<'_>)) -> Result<(), ErrorView> {
-        let text = std::str::from_utf8(data).map_err(|_| error::bad_upstream("a stream event is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(data).map_err(|_| error::bad_upstream("a stream event is not UTF-8"))?;
         let chunk = Chunk::read(text).map_err(|e| error::unreadable(&e))?;
         if let Some(failure) = chunk.failure {
             return Err(failure);

@@ -8,9 +8,7 @@ use crate::protocol::canonical::{
     Citation, Delta, Event, Exchange, Finish, FinishReason, NameMap, Opaque, PartHeader, Usage,
 };
 use crate::protocol::json::{Str, Writer};
-use crate::protocol::openai::response::{
-    answer_id, explanation, is_legacy, unwrap_input, write_image,
-};
+use crate::protocol::openai::response::{answer_id, explanation, is_legacy, unwrap_input, write_image};
 use crate::protocol::openai::{citations, error, finish, reasoning, usage};
 use crate::protocol::sse;
 

@@ -6,9 +6,7 @@ use std::collections::HashSet;
 
 use super::parts;
 use crate::protocol::RequestError;
-use crate::protocol::canonical::{
-    Opaque, Part, PartKind, Request, Role, SystemBlock, Turn, derived_id,
-};
+use crate::protocol::canonical::{Opaque, Part, PartKind, Request, Role, SystemBlock, Turn, derived_id};
 use crate::protocol::json::{Error, Kind, Raw, Reader, Str};
 use crate::protocol::openai::reasoning;
 
@@ -19,7 +17,14 @@ const MOST_UNKNOWN: usize = 20;
 pub(super) fn read<'a>(value: &mut Reader<'a>, request: &mut Request<'a>) -> Result<(), RequestError> {
     request.system.clear();
     request.turns.clear();
-    let mut conversation = Conversation { request, leading: true, position: 0, custom: HashSet::new(), last_legacy: None, in_results: false };
+    let mut conversation = Conversation {
+        request,
+        leading: true,
+        position: 0,
+        custom: HashSet::new(),
+        last_legacy: None,
+        in_results: false,
+    };
     value.array(|value| {
         let mut message = Message::default();
         value.object(|key, value| message.member(key, value))?;

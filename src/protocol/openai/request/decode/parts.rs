@@ -162,9 +162,8 @@ fn audio<'a>(value: &mut Reader<'a>) -> Result<Option<Media<'a>>, Error> {
     })?;
     let format = format.unwrap_or_else(|| Str::from("wav"));
     let mime = normalise_mime(&Str::escape(format!("audio/{}", format.decode())), &Str::EMPTY);
-    Ok(data.map(|data| {
-        media(MediaKind::Audio, mime.into_owned(), MediaSource::Inline(normalise_base64(&data)))
-    }))
+    Ok(data
+        .map(|data| media(MediaKind::Audio, mime.into_owned(), MediaSource::Inline(normalise_base64(&data)))))
 }
 
 fn file<'a>(value: &mut Reader<'a>) -> Result<Option<Media<'a>>, Error> {

@@ -105,11 +105,7 @@ pub(super) fn read_web_search<'a>(
         description: None,
         schema: None,
         strict: None,
-        kind: ToolKind::Hosted {
-            protocol: Protocol::OpenAi,
-            tag: Str::from(WEB_SEARCH),
-            raw: value.raw()?,
-        },
+        kind: ToolKind::Hosted { protocol: Protocol::OpenAi, tag: Str::from(WEB_SEARCH), raw: value.raw()? },
         cache: None,
     });
     Ok(())

@@ -15,9 +15,8 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 impl Encoder<'_> {
     pub(super) fn messages(&mut self, w: &mut Writer<'_>) -> Result<(), RequestError> {
         w.key("messages").begin_array();
-        self.system(w);
+        let mut written = self.system(w);
         let request = self.request;
-        let mut written = false;
         let mut turns = request.turns.as_slice();
         while !turns.is_empty() {
             let is_assistant = |turn: &Turn<'_>| turn.role == Role::Assistant;
@@ -46,13 +45,13 @@ impl Encoder<'_> {
         if self.target.dialect.developer_role { "developer" } else { "system" }
     }
 
-    fn system(&mut self, w: &mut Writer<'_>) {
+    fn system(&mut self, w: &mut Writer<'_>) -> bool {
         let keep = |block: &&SystemBlock<'_>| {
             !block.text.is_empty() && !block.text.as_escaped().starts_with(BILLING_HEADER)
         };
         let blocks: Vec<_> = self.request.system.iter().filter(keep).collect();
         if blocks.is_empty() {
-            return;
+            return false;
         }
         w.begin_object();
         w.key("role").text(self.system_role());
@@ -80,6 +79,7 @@ impl Encoder<'_> {
             [] => {}
         }
         w.end_object();
+        true
     }
 
     /// Consecutive assistant turns: one message each, but calls without results between join up.
@@ -310,7 +310,10 @@ impl Encoder<'_> {
         for item in content {
             match &item.kind {
                 PartKind::Text { text } => texts.push(text.borrowed()),
-                PartKind::Media(Media { source: crate::protocol::canonical::MediaSource::Text(text), .. }) => {
+                PartKind::Media(Media {
+                    source: crate::protocol::canonical::MediaSource::Text(text),
+                    ..
+                }) => {
                     texts.push(text.borrowed());
                 }
                 PartKind::Media(found) => {

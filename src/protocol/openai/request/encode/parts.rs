@@ -73,6 +73,10 @@ impl Encoder<'_> {
                     write_located("video_url", url, None, w);
                     Ok(())
                 }
+                MediaSource::Inline(data) if self.is_native() => {
+                    write_located("video_url", &data_url(&media.mime, data), None, w);
+                    Ok(())
+                }
                 _ => Err(refused("video has no equivalent in Chat Completions")),
             },
         }

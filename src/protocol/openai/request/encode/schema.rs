@@ -60,11 +60,23 @@ mod tests {
     #[test]
     fn strict_needs_closed_objects_and_required_properties() {
         for (schema, strict) in [
-            (r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}"#, true),
-            (r#"{"type":"object","properties":{"a":{"type":"string"}},"required":[],"additionalProperties":false}"#, false),
+            (
+                r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}"#,
+                true,
+            ),
+            (
+                r#"{"type":"object","properties":{"a":{"type":"string"}},"required":[],"additionalProperties":false}"#,
+                false,
+            ),
             (r#"{"type":"object","properties":{"a":{"type":"string"}},"required":["a"]}"#, false),
-            (r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"object"}}},"required":["a"],"additionalProperties":false}"#, false),
-            (r#"{"type":"object","properties":{"type":{"type":"string"}},"required":["type"],"additionalProperties":false}"#, true),
+            (
+                r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"object"}}},"required":["a"],"additionalProperties":false}"#,
+                false,
+            ),
+            (
+                r#"{"type":"object","properties":{"type":{"type":"string"}},"required":["type"],"additionalProperties":false}"#,
+                true,
+            ),
             ("{}", true),
         ] {
             assert_eq!(is_strict(&Raw::from_json(schema)), strict, "{schema}");

@@ -17,7 +17,8 @@ impl Encoder<'_> {
         let allowed = filter(self.request, official);
         let request = self.request;
         let sent = |tool: &&Tool<'_>| allowed.is_none_or(|a| a.names.contains(&tool.name));
-        let is_web_search = |tool: &&Tool<'_>| matches!(tool.kind, ToolKind::Hosted { .. }) && !self.is_listed(tool);
+        let is_web_search =
+            |tool: &&Tool<'_>| matches!(tool.kind, ToolKind::Hosted { .. }) && !self.is_listed(tool);
         let search: Vec<_> = request.tools.iter().filter(is_web_search).collect();
         let listed: Vec<_> = request.tools.iter().filter(|t| self.is_listed(t)).filter(sent).collect();
         for tool in search {
@@ -172,7 +173,11 @@ impl Encoder<'_> {
 
     fn reference(&self, name: &Str<'_>, w: &mut Writer<'_>) {
         let is_custom = is_official(&self.target.dialect)
-            && self.request.tools.iter().any(|t| t.name == *name && matches!(t.kind, ToolKind::Custom { .. }));
+            && self
+                .request
+                .tools
+                .iter()
+                .any(|t| t.name == *name && matches!(t.kind, ToolKind::Custom { .. }));
         let kind = if is_custom { "custom" } else { "function" };
         w.begin_object();
         w.key("type").text(kind);
