@@ -1,8 +1,254 @@
+//! Errors: read from any Chat server, written as OpenAI's own (sections 5.1, 5.2, 5.4).
+
+use std::time::Duration;
+
 use crate::protocol::canonical::{ErrorView, FaultKind};
-pub(crate) fn parse(_status: u16, _body: &[u8]) -> ErrorView {
-    ErrorView::new(FaultKind::Internal, "stub")
+use crate::protocol::json::{self, Error, Kind, Reader, Str, Writer};
+use crate::protocol::sse;
+
+/// Most of an upstream's message that a client gets to read.
+const MESSAGE_LIMIT: usize = 4000;
+
+/// The members of an error body that any server uses.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    message: Option<Str<'a>>,
+    code: Option<Str<'a>>,
+    kind: Option<Str<'a>>,
+    param: Option<Str<'a>>,
+    /// OpenRouter: the words of the provider behind it.
+    inner: Option<Str<'a>>,
 }
-pub(crate) fn render(_error: &ErrorView) -> (u16, Vec<u8>) {
-    (500, Vec::new())
+
+impl<'a> Fields<'a> {
+    fn object(&mut self, value: &mut Reader<'a>) -> Result<(), Error> {
+        value.lenient_object(|key, value| {
+            match key {
+                "message" | "detail" | "msg" => self.message = text(value)?.or(self.message.take()),
+                "code" => self.code = text(value)?.or(self.code.take()),
+                "type" => self.kind = text(value)?,
+                "param" => self.param = value.lenient_string()?,
+                "metadata" => value.lenient_object(|key, value| {
+                    if key == "raw" {
+                        self.inner = value.lenient_string()?;
+                    }
+                    Ok::<_, Error>(())
+                })?,
+                "error" => match value.peek()? {
+                    Kind::String => self.message = value.lenient_string()?,
+                    _ => self.object(value)?,
+                },
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })
+    }
 }
-pub(crate) fn write_event(_error: &ErrorView, _out: &mut Vec<u8>) {}
+
+/// A string, or a number as its text: servers give codes as either.
+fn text<'a>(value: &mut Reader<'a>) -> Result<Option<Str<'a>>, Error> {
+    match value.peek()? {
+        Kind::Number => Ok(Some(Str::from_escaped(value.number()?.as_str().to_owned()))),
+        _ => value.lenient_string(),
+    }
+}
+
+/// Reads an error body of any shape; HTML and nothing at all included (T170).
+pub(crate) fn parse(status: u16, body: &[u8]) -> ErrorView {
+    let fields = Reader::from_bytes(body.trim_ascii()).ok().and_then(|mut reader| {
+        let mut fields = Fields::default();
+        match reader.peek().ok()? {
+            Kind::Object => fields.object(&mut reader).ok()?,
+            // Google's compatible surface wraps its errors in a list.
+            Kind::Array => reader.array(|value| fields.object(value)).ok()?,
+            Kind::String => fields.message = reader.string().ok(),
+            _ => return None,
+        }
+        Some(fields)
+    });
+    view(status, &fields.unwrap_or_default())
+}
+
+/// The error object of a stream event or of an answer with status 200: its status is in its code.
+pub(super) fn read(value: &mut Reader<'_>) -> Result<ErrorView, Error> {
+    let mut fields = Fields::default();
+    match value.peek()? {
+        Kind::String => fields.message = value.lenient_string()?,
+        _ => fields.object(value)?,
+    }
+    let status = fields.code.as_ref().and_then(|c| c.as_escaped().parse().ok());
+    Ok(view(status.filter(|s| (400..600).contains(s)).unwrap_or(502), &fields))
+}
+
+fn view(status: u16, fields: &Fields<'_>) -> ErrorView {
+    let mut message = fields.message.as_ref().map(|m| m.decode().into_owned()).unwrap_or_default();
+    if let Some(inner) = fields.inner.as_ref().filter(|inner| !inner.is_blank()) {
+        message = format!("{message}: {}", inner.decode());
+    }
+    if message.trim().is_empty() {
+        message = format!("upstream returned status {status}");
+    }
+    if let Some((cut, _)) = message.char_indices().nth(MESSAGE_LIMIT) {
+        message.truncate(cut);
+    }
+    let word = |s: &Option<Str<'_>>| s.as_ref().map(|s| s.decode().into_owned()).unwrap_or_default();
+    let (code, kind) = (word(&fields.code), word(&fields.kind));
+    // A code that repeats the status says nothing.
+    let says_more = !code.is_empty() && code.parse::<u16>().is_err();
+    ErrorView {
+        code: says_more.then(|| code.clone()),
+        param: fields.param.as_ref().map(|p| p.decode().into_owned()),
+        retry_after: retry_hint(&message),
+        ..ErrorView::new(classify(status, &code, &kind, &message), message)
+    }
+}
+
+/// The kind of an error, by its words before its status (section 5.2).
+fn classify(status: u16, code: &str, kind: &str, message: &str) -> FaultKind {
+    let lower = message.to_ascii_lowercase();
+    if is_overflow(code, &lower) && matches!(status, 400 | 413 | 422 | 500..=599) {
+        return FaultKind::ContextLength;
+    }
+    by_word(code, status).or_else(|| by_word(kind, status)).unwrap_or_else(|| by_status(status))
+}
+
+fn by_word(word: &str, status: u16) -> Option<FaultKind> {
+    Some(match word {
+        "insufficient_quota" | "billing_hard_limit_reached" | "billing_not_active" => FaultKind::Billing,
+        "invalid_api_key" | "authentication_error" | "invalid_authentication" => FaultKind::Authentication,
+        "permission_error" | "permission_denied" => FaultKind::Permission,
+        "model_not_found" | "not_found_error" => FaultKind::NotFound,
+        "rate_limit_exceeded" | "rate_limit_error" | "rate_limit_reached" => FaultKind::RateLimit,
+        "content_policy_violation" | "content_filter" | "ResponsibleAIPolicyViolation" => {
+            FaultKind::ContentPolicy
+        }
+        "server_overloaded" | "overloaded_error" | "engine_overloaded" | "server_is_overloaded" => {
+            FaultKind::Overloaded
+        }
+        "timeout" | "timeout_error" => FaultKind::Timeout,
+        // In streams and bodies with status 200 the words are all there is.
+        "invalid_request_error" if status == 502 => FaultKind::InvalidRequest,
+        "server_error" if matches!(status, 500 | 502) => by_status(status),
+        _ => return None,
+    })
+}
+
+fn by_status(status: u16) -> FaultKind {
+    FaultKind::from_status(status)
+}
+
+fn is_overflow(code: &str, message: &str) -> bool {
+    const WORDS: [&str; 7] = [
+        "context_length_exceeded",
+        "prompt is too long",
+        "maximum context length",
+        "exceeds the context window",
+        "exceeds the maximum number of tokens",
+        "input length and `max_tokens` exceed",
+        "exceeds the available context size",
+    ];
+    code == "context_length_exceeded"
+        || code == "string_above_max_length"
+        || WORDS.iter().any(|words| message.contains(words))
+}
+
+/// "Please try again in 1.2s", "in 20ms", "in 6m0s".
+fn retry_hint(message: &str) -> Option<Duration> {
+    let lower = message.to_ascii_lowercase();
+    let (_, rest) = lower.split_once("try again in ").or_else(|| lower.split_once("retry after "))?;
+    let mut seconds = 0.0;
+    let mut rest = rest;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let Ok(number) = number.trim_end_matches('.').parse::<f64>() else { break };
+        let tail = tail.trim_start();
+        let unit = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, after) = tail.split_at(unit);
+        seconds += number
+            * match unit {
+                "ms" | "milliseconds" => 0.001,
+                "s" | "sec" | "second" | "seconds" => 1.0,
+                "m" | "min" | "minute" | "minutes" => 60.0,
+                "h" | "hour" | "hours" => 3600.0,
+                _ => break,
+            };
+        rest = after;
+    }
+    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+}
+
+/// OpenAI's `type` and `code` of a kind of error.
+fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
+    match kind {
+        FaultKind::InvalidRequest | FaultKind::Method | FaultKind::Unprocessable => {
+            ("invalid_request_error", None)
+        }
+        FaultKind::Unsupported => ("invalid_request_error", Some("unsupported_parameter")),
+        FaultKind::ContextLength => ("invalid_request_error", Some("context_length_exceeded")),
+        FaultKind::Authentication => ("invalid_request_error", Some("invalid_api_key")),
+        FaultKind::Billing => ("insufficient_quota", Some("insufficient_quota")),
+        FaultKind::Permission => ("permission_error", None),
+        FaultKind::NotFound => ("invalid_request_error", Some("model_not_found")),
+        FaultKind::Conflict => ("invalid_request_error", Some("conflict")),
+        FaultKind::TooLarge => ("invalid_request_error", Some("request_too_large")),
+        FaultKind::RateLimit => ("rate_limit_error", Some("rate_limit_exceeded")),
+        FaultKind::ContentPolicy => ("invalid_request_error", Some("content_policy_violation")),
+        FaultKind::Timeout => ("server_error", Some("timeout")),
+        FaultKind::Overloaded => ("server_error", Some("server_overloaded")),
+        FaultKind::BadUpstream => ("server_error", Some("bad_gateway")),
+        FaultKind::Internal | FaultKind::Cancelled => ("server_error", None),
+    }
+}
+
+/// All four keys are required by the official types.
+fn write(error: &ErrorView, out: &mut Vec<u8>) {
+    let (kind, code) = words(error.kind);
+    // Clients test these codes; where the table has none, the upstream's own says more than null.
+    let code = code.or(error.code.as_deref());
+    let mut w = Writer::new(out);
+    w.begin_object();
+    w.key("error").begin_object();
+    w.key("message").text(&error.message);
+    w.key("type").text(kind);
+    match &error.param {
+        Some(param) => w.key("param").text(param),
+        None => w.key("param").null(),
+    };
+    match code {
+        Some(code) => w.key("code").text(code),
+        None => w.key("code").null(),
+    };
+    w.end_object();
+    w.end_object();
+}
+
+/// Status and body for a client.
+pub(crate) fn render(error: &ErrorView) -> (u16, Vec<u8>) {
+    let status = match error.kind {
+        // OpenAI has no 402; its clients know an empty account by 429 and the code.
+        FaultKind::Billing => 429,
+        kind => kind.status(),
+    };
+    let mut body = Vec::new();
+    write(error, &mut body);
+    (status, body)
+}
+
+/// An error in mid-stream. No `[DONE]` may follow (T047).
+pub(crate) fn write_event(error: &ErrorView, out: &mut Vec<u8>) {
+    sse::write_event(out, |out| write(error, out));
+}
+
+/// An upstream's answer that cannot be read.
+pub(super) fn unreadable(error: &json::Error) -> ErrorView {
+    bad_upstream(format!("the upstream's answer cannot be read: {error}"))
+}
+
+/// An upstream's answer that is none.
+pub(super) fn bad_upstream(message: impl Into<String>) -> ErrorView {
+    ErrorView::new(FaultKind::BadUpstream, message)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,149 @@
-use crate::protocol::canonical::Usage;
+//! What a relayed Chat stream means to those who only watch it.
+//!
+//! This runs on every event of every relayed stream, so a plain delta is recognised by its bytes.
+//! That is safe: inside a JSON string every quote is escaped, so `"content":"` can only be a member.
+
+use memchr::memmem;
+
+use crate::protocol::canonical::{ErrorView, Usage};
+use crate::protocol::json::{self, Error, Kind, Reader};
+use crate::protocol::openai::{error, reasoning, usage};
 use crate::protocol::{Observation, Signal, sse};
-pub(crate) fn event(_event: &sse::Event<'_>, _state: &mut Observation) -> Signal {
-    Signal::Quiet
+
+/// What the event means; updates what has been seen.
+pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
+    if event.is_done() {
+        state.may_end = true;
+        return Signal::Quiet;
+    }
+    if is_plain_delta(&event.data) {
+        // Content after the finish of one choice belongs to another, which has its own to come.
+        state.may_end = false;
+        return Signal::Content;
+    }
+    let Ok(text) = std::str::from_utf8(&event.data) else { return Signal::Quiet };
+    let mut seen = Seen::default();
+    if json::document(text, |key, value| seen.member(key, value)).is_err() {
+        // Half an event or none of JSON: the client's parser will say what it thinks of it.
+        return Signal::Quiet;
+    }
+    state.usage.merge(&seen.usage);
+    match seen {
+        Seen { failure: Some(failure), .. } => Signal::Error(failure),
+        Seen { finish: true, .. } => {
+            state.may_end = true;
+            Signal::Content
+        }
+        Seen { content: true, .. } => {
+            state.may_end = false;
+            Signal::Content
+        }
+        _ => Signal::Quiet,
+    }
 }
-pub(crate) fn usage_of(_body: &str) -> Usage {
-    Usage::default()
+
+/// Whether the bytes hold text or pieces of a call, and nothing else that matters.
+fn is_plain_delta(data: &[u8]) -> bool {
+    let has_text = after(data, b"\"content\":\"").is_some_and(|rest| rest.first() != Some(&b'"'))
+        || after(data, b"\"reasoning_content\":\"").is_some_and(|rest| rest.first() != Some(&b'"'))
+        || after(data, b"\"tool_calls\":[").is_some_and(|rest| rest.first() != Some(&b']'));
+    has_text
+        && memmem::find(data, b"\"error\"").is_none()
+        && is_null(data, b"\"finish_reason\"")
+        && is_null(data, b"\"usage\"")
 }
+
+fn after<'d>(data: &'d [u8], key: &[u8]) -> Option<&'d [u8]> {
+    data.get(memmem::find(data, key)? + key.len()..)
+}
+
+/// Whether every member of this name is null, or there is none.
+fn is_null(data: &[u8], key: &[u8]) -> bool {
+    let mut rest = data;
+    while let Some(value) = after(rest, key) {
+        if !value.starts_with(b":null") {
+            return false;
+        }
+        rest = value;
+    }
+    true
+}
+
+#[derive(Default)]
+struct Seen {
+    content: bool,
+    finish: bool,
+    usage: Usage,
+    failure: Option<ErrorView>,
+}
+
+impl Seen {
+    fn member(&mut self, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
+        match key {
+            "usage" if value.peek()? == Kind::Object => self.usage = usage::read(value)?,
+            "x_groq" => value.lenient_object(|key, value| match key {
+                "usage" => self.member(key, value),
+                _ => Ok(()),
+            })?,
+            "error" if value.peek()? != Kind::Null => self.failure = Some(error::read(value)?),
+            "choices" => {
+                value.lenient_array(|value| value.lenient_object(|key, value| self.choice(key, value)))?
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn choice(&mut self, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
+        match key {
+            "finish_reason" => {
+                self.finish |= value.lenient_string()?.is_some_and(|word| !word.is_empty());
+            }
+            "error" if value.peek()? == Kind::Object => self.failure = Some(error::read(value)?),
+            "delta" | "message" => {
+                let mut fields = reasoning::Fields::default();
+                value.lenient_object(|key, value| {
+                    if !fields.member(key, value)? {
+                        self.delta(key, value)?;
+                    }
+                    Ok::<_, Error>(())
+                })?;
+                self.content |= fields.text().is_some() || fields.state().is_some();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
+        self.content |= match (key, value.peek()?) {
+            ("content" | "refusal", Kind::String) => !value.string()?.is_empty(),
+            ("content" | "tool_calls" | "images", Kind::Array) => {
+                let mut any = false;
+                value.array(|_| {
+                    any = true;
+                    Ok::<_, Error>(())
+                })?;
+                any
+            }
+            ("function_call", Kind::Object) => true,
+            _ => false,
+        };
+        Ok(())
+    }
+}
+
+/// Token counts of a whole answer.
+pub(crate) fn usage_of(body: &str) -> Usage {
+    let mut found = Usage::default();
+    let read = json::document(body, |key, value| {
+        if key == "usage" && value.peek()? == Kind::Object {
+            found = usage::read(value)?;
+        }
+        Ok::<_, Error>(())
+    });
+    if read.is_ok() { found } else { Usage::default() }
+}
+
+#[cfg(test)]
+mod tests;

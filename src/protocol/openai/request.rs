@@ -1,14 +1,11 @@
-use crate::protocol::canonical::{Exchange, Losses, Request};
-use crate::protocol::{RequestError, Target};
-pub(crate) fn decode<'a>(_body: &'a str) -> Result<Request<'a>, RequestError> {
-    Err(RequestError::invalid("", "stub"))
-}
-pub(crate) fn encode(
-    _request: &Request<'_>,
-    _exchange: &Exchange,
-    _target: &Target<'_>,
-    _losses: &mut Losses,
-    _out: &mut Vec<u8>,
-) -> Result<(), RequestError> {
-    Ok(())
-}
+//! Requests: a client's JSON to the hub, the hub to an upstream's JSON.
+
+mod decode;
+mod encode;
+mod sampling;
+
+pub(crate) use decode::decode;
+pub(crate) use encode::encode;
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,12 @@
-use crate::protocol::canonical::{ErrorView, Exchange, Response};
-pub(crate) fn decode(_body: &str, _seed: u64) -> Result<Response<'_>, ErrorView> {
-    Ok(Response::default())
-}
-pub(crate) fn encode(
-    _response: &Response<'_>,
-    _exchange: &Exchange,
-    _out: &mut Vec<u8>,
-) -> Result<(), ErrorView> {
-    Ok(())
-}
+//! Whole answers.
+
+mod decode;
+mod encode;
+
+pub(crate) use decode::decode;
+pub(super) use decode::{OURS, images, listed_content};
+pub(crate) use encode::encode;
+pub(super) use encode::{answer_id, explanation, is_legacy, unwrap_input, write_image};
+
+#[cfg(test)]
+mod tests;

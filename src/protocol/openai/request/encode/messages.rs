@@ -1,0 +1,425 @@
+//! Turns to messages (sections 2.5 and 2.7): the results of a step stand directly after its calls,
+//! in their order, and everything else that came between follows them.
+
+use super::{Encoder, is_official};
+use crate::protocol::canonical::{
+    Action, Format, Media, MediaKind, Part, PartKind, Role, SystemBlock, Turn, Unsupported, fit_call_id,
+};
+use crate::protocol::json::{Str, Writer};
+use crate::protocol::openai::reasoning;
+use crate::protocol::{Protocol, RequestError};
+
+/// A prompt-cache killer that Claude Code puts first (T184): telemetry, no instruction.
+const BILLING_HEADER: &str = "x-anthropic-billing-header:";
+
+impl Encoder<'_> {
+    pub(super) fn messages(&mut self, w: &mut Writer<'_>) -> Result<(), RequestError> {
+        w.key("messages").begin_array();
+        let mut written = self.system(w);
+        let request = self.request;
+        let mut turns = request.turns.as_slice();
+        while !turns.is_empty() {
+            let is_assistant = |turn: &Turn<'_>| turn.role == Role::Assistant;
+            let length = turns.iter().position(|t| !is_assistant(t)).unwrap_or(turns.len());
+            let (spoken, rest) = turns.split_at(length);
+            let length = rest.iter().position(is_assistant).unwrap_or(rest.len());
+            let (heard, rest) = rest.split_at(length);
+            written |= self.assistant(spoken, w);
+            written |= self.answers(spoken, heard, w)?;
+            turns = rest;
+        }
+        if !written {
+            return Err(Unsupported::new("messages", "there is no message left to send").into());
+        }
+        self.json_hint(w);
+        w.end_array();
+        if request.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
+            // Chat starts a new answer where Anthropic would continue this one.
+            self.losses.add(Action::Approx, "prefill");
+        }
+        Ok(())
+    }
+
+    /// T123: only servers known to take it get the `developer` role.
+    fn system_role(&self) -> &'static str {
+        if self.target.dialect.developer_role { "developer" } else { "system" }
+    }
+
+    fn system(&mut self, w: &mut Writer<'_>) -> bool {
+        let keep = |block: &&SystemBlock<'_>| {
+            !block.text.is_empty() && !block.text.as_escaped().starts_with(BILLING_HEADER)
+        };
+        let blocks: Vec<_> = self.request.system.iter().filter(keep).collect();
+        if blocks.is_empty() {
+            return false;
+        }
+        w.begin_object();
+        w.key("role").text(self.system_role());
+        w.key("content");
+        match blocks.as_slice() {
+            [block] => {
+                w.string(&block.text);
+            }
+            blocks if is_official(&self.target.dialect) => {
+                w.begin_array();
+                for block in blocks {
+                    w.begin_object().key("type").text("text");
+                    w.key("text").string(&block.text).end_object();
+                }
+                w.end_array();
+            }
+            [first, rest @ ..] => {
+                let mut text = first.text.clone().into_owned();
+                for block in rest {
+                    text.push_text("\n\n");
+                    text.push(&block.text);
+                }
+                w.string(&text);
+            }
+            [] => {}
+        }
+        w.end_object();
+        true
+    }
+
+    /// Consecutive assistant turns: one message each, but calls without results between join up.
+    fn assistant(&mut self, turns: &[Turn<'_>], w: &mut Writer<'_>) -> bool {
+        let mut written = false;
+        let mut parts: Vec<&Part<'_>> = Vec::new();
+        for turn in turns {
+            let has_calls = parts.iter().any(|p| matches!(p.kind, PartKind::ToolCall { .. }));
+            if !has_calls && !parts.is_empty() {
+                written |= self.assistant_message(&parts, w);
+                parts.clear();
+            }
+            parts.extend(&turn.parts);
+        }
+        written | self.assistant_message(&parts, w)
+    }
+
+    fn assistant_message(&mut self, parts: &[&Part<'_>], w: &mut Writer<'_>) -> bool {
+        let texts: Vec<_> = parts.iter().copied().filter(|p| is_text(p)).collect();
+        let calls: Vec<_> =
+            parts.iter().copied().filter(|p| matches!(p.kind, PartKind::ToolCall { .. })).collect();
+        let refusals = parts.iter().filter_map(|p| match &p.kind {
+            PartKind::Refusal { text } if !text.is_empty() => Some(text),
+            _ => None,
+        });
+        let mut refusal = Str::EMPTY;
+        refusals.for_each(|text| refusal.push(text));
+        let audio = self.own_audio(parts);
+        if texts.is_empty() && calls.is_empty() && refusal.is_empty() && audio.is_none() {
+            // T116: a message must say something; reasoning alone does not.
+            if parts.iter().any(|p| matches!(p.kind, PartKind::Reasoning { .. })) {
+                self.losses.drop("reasoning");
+            }
+            return false;
+        }
+        w.begin_object();
+        w.key("role").text("assistant");
+        w.key("content");
+        self.spoken(&texts, w);
+        if !refusal.is_empty() {
+            w.key("refusal").string(&refusal);
+        }
+        reasoning::write_replay(parts, self.target.dialect.reasoning_replay, self.losses, w);
+        self.message_signature(&texts, w);
+        if let Some(audio) = audio {
+            w.key("audio").raw(audio);
+        }
+        if !calls.is_empty() {
+            w.key("tool_calls").begin_array();
+            calls.iter().for_each(|call| self.call(call, w));
+            w.end_array();
+        }
+        w.end_object();
+        true
+    }
+
+    /// Texts of an answer were split at citations, not at words: nothing goes between them.
+    fn spoken(&self, texts: &[&Part<'_>], w: &mut Writer<'_>) {
+        let mut said = texts.iter().filter_map(|part| match &part.kind {
+            PartKind::Text { text } => Some(text),
+            _ => None,
+        });
+        match (texts.len(), said.next()) {
+            (_, None) => {
+                w.null();
+            }
+            (1, Some(text)) => {
+                w.string(text);
+            }
+            (_, Some(first)) if is_official(&self.target.dialect) => {
+                w.begin_array();
+                for text in std::iter::once(first).chain(said) {
+                    w.begin_object().key("type").text("text");
+                    w.key("text").string(text).end_object();
+                }
+                w.end_array();
+            }
+            (_, Some(first)) => {
+                let mut text = first.clone().into_owned();
+                said.for_each(|more| text.push(more));
+                w.string(&text);
+            }
+        }
+    }
+
+    fn own_audio<'p>(&mut self, parts: &[&'p Part<'_>]) -> Option<&'p crate::protocol::json::Raw<'p>> {
+        let mut audio = None;
+        for part in parts {
+            match &part.kind {
+                PartKind::Opaque { protocol: Protocol::OpenAi, tag, raw }
+                    if self.is_native() && *tag == "audio" =>
+                {
+                    audio = Some(raw);
+                }
+                PartKind::Opaque { .. } => self.losses.drop("messages.content"),
+                PartKind::Media(_) => self.losses.drop("assistant.media"),
+                _ => {}
+            }
+        }
+        audio
+    }
+
+    /// Google's compatible surface wants its signatures back; other servers do not know the key.
+    fn takes_google_signatures(&self) -> bool {
+        self.target.model.contains("gemini")
+    }
+
+    fn message_signature(&mut self, texts: &[&Part<'_>], w: &mut Writer<'_>) {
+        let Some(opaque) = texts.iter().rev().find_map(|part| part.opaque.as_ref()) else { return };
+        if reasoning::is_google(opaque) && self.takes_google_signatures() {
+            reasoning::write_google_signature(&opaque.value, w);
+        } else {
+            self.losses.drop("signature");
+        }
+    }
+
+    fn call(&mut self, part: &Part<'_>, w: &mut Writer<'_>) {
+        let PartKind::ToolCall { id, name, arguments, custom } = &part.kind else { return };
+        let official = is_official(&self.target.dialect);
+        let name = self.exchange.tool_names.upstream(name);
+        w.begin_object();
+        w.key("id").string(&fit_call_id(Protocol::OpenAi, id));
+        if *custom && official {
+            w.key("type").text("custom");
+            w.key("custom").begin_object();
+            w.key("name").string(&name);
+            w.key("input").text(arguments);
+        } else {
+            w.key("type").text("function");
+            w.key("function").begin_object();
+            w.key("name").string(&name);
+            w.key("arguments");
+            match arguments.as_ref() {
+                text if *custom => {
+                    let mut wrapped = Vec::new();
+                    Writer::new(&mut wrapped).begin_object().key("input").text(text).end_object();
+                    w.json_as_string(&crate::protocol::json::string_from_utf8(wrapped));
+                }
+                text if text.trim().is_empty() => {
+                    w.text("{}");
+                }
+                text => {
+                    w.json_as_string(text);
+                }
+            }
+        }
+        w.end_object();
+        match &part.opaque {
+            Some(opaque) if reasoning::is_google(opaque) && self.takes_google_signatures() => {
+                reasoning::write_google_signature(&opaque.value, w);
+            }
+            Some(_) => self.losses.drop("signature"),
+            None => {}
+        }
+        w.end_object();
+    }
+
+    /// All that stands between two assistant turns: results first, in call order (T072, T074).
+    fn answers(
+        &mut self,
+        spoken: &[Turn<'_>],
+        heard: &[Turn<'_>],
+        w: &mut Writer<'_>,
+    ) -> Result<bool, RequestError> {
+        let mut results: Vec<&Part<'_>> =
+            heard.iter().flat_map(|turn| &turn.parts).filter(|p| is_result(p)).collect();
+        self.note_order(heard);
+        if results.len() > 1 {
+            let order = call_order(spoken);
+            results.sort_by_key(|part| order.get(&result_id(part)).copied().unwrap_or(usize::MAX));
+        }
+        let mut media = Vec::new();
+        for part in &results {
+            self.result(part, &mut media, w)?;
+        }
+        if !media.is_empty() {
+            self.losses.add(Action::Approx, "tool_result.media");
+            w.begin_object();
+            w.key("role").text("user");
+            w.key("content");
+            self.content(&media, "\n", w)?;
+            w.end_object();
+        }
+        let mut written = !results.is_empty();
+        for turn in heard {
+            written |= self.turn(turn, w)?;
+        }
+        Ok(written)
+    }
+
+    fn note_order(&mut self, heard: &[Turn<'_>]) {
+        let mut others = false;
+        for part in heard.iter().flat_map(|turn| &turn.parts) {
+            if !is_result(part) {
+                others = true;
+            } else if others {
+                return self.losses.add(Action::Reorder, "tool_result");
+            }
+        }
+    }
+
+    /// What a user or system turn says beside tool results.
+    fn turn(&mut self, turn: &Turn<'_>, w: &mut Writer<'_>) -> Result<bool, RequestError> {
+        let is_empty = |part: &Part<'_>| matches!(&part.kind, PartKind::Text { text } if text.is_empty());
+        let mut parts: Vec<_> = turn.parts.iter().filter(|p| !is_result(p)).collect();
+        if parts.len() > 1 {
+            parts.retain(|part| !is_empty(part));
+        }
+        if parts.is_empty() {
+            return Ok(false);
+        }
+        w.begin_object();
+        w.key("role").text(if turn.role == Role::User { "user" } else { self.system_role() });
+        w.key("content");
+        self.content(&parts, "\n\n", w)?;
+        w.end_object();
+        Ok(true)
+    }
+
+    fn result<'p>(
+        &mut self,
+        part: &'p Part<'_>,
+        media: &mut Vec<&'p Part<'p>>,
+        w: &mut Writer<'_>,
+    ) -> Result<(), RequestError> {
+        let PartKind::ToolResult { call_id, content, is_error, .. } = &part.kind else { return Ok(()) };
+        let mut texts: Vec<Str<'_>> = Vec::new();
+        for item in content {
+            match &item.kind {
+                PartKind::Text { text } => texts.push(text.borrowed()),
+                PartKind::Media(Media {
+                    source: crate::protocol::canonical::MediaSource::Text(text),
+                    ..
+                }) => {
+                    texts.push(text.borrowed());
+                }
+                PartKind::Media(found) => {
+                    media.push(item);
+                    let what = if found.kind == MediaKind::Image { "image" } else { "file" };
+                    texts.push(Str::escape(format!("[{what} {} attached below]", media.len())));
+                }
+                PartKind::Opaque { .. } if content.len() > 1 => self.losses.drop("tool_result.content"),
+                PartKind::Opaque { tag, .. } => {
+                    let tag: String = tag.decode().chars().take(64).collect();
+                    let message = format!("a tool result of type `{tag}` has no equivalent here");
+                    return Err(Unsupported::new("messages", message).into());
+                }
+                _ => {}
+            }
+        }
+        let said = texts.first().map(|text| text.decode().trim_start().to_ascii_lowercase());
+        if *is_error && !said.is_some_and(|text| text.starts_with("error")) {
+            // T071: nothing else in Chat says that a tool failed.
+            match texts.first_mut() {
+                Some(first) => *first = Str::escape(format!("Error: {}", first.decode())),
+                None => texts.push(Str::from("Error: ")),
+            }
+        }
+        w.begin_object();
+        w.key("role").text("tool");
+        w.key("tool_call_id").string(&fit_call_id(Protocol::OpenAi, call_id));
+        w.key("content");
+        self.result_texts(&texts, w);
+        w.end_object();
+        Ok(())
+    }
+
+    fn result_texts(&self, texts: &[Str<'_>], w: &mut Writer<'_>) {
+        match texts {
+            // T074: an orphaned call is refused; an empty result is none.
+            [] => {
+                w.text("");
+            }
+            [text] => {
+                w.string(text);
+            }
+            texts if is_official(&self.target.dialect) => {
+                w.begin_array();
+                for text in texts {
+                    w.begin_object().key("type").text("text");
+                    w.key("text").string(text).end_object();
+                }
+                w.end_array();
+            }
+            [first, rest @ ..] => {
+                let mut text = first.clone().into_owned();
+                for more in rest {
+                    text.push_text("\n");
+                    text.push(more);
+                }
+                w.string(&text);
+            }
+        }
+    }
+
+    /// T144: the API refuses `json_object` when no message speaks of JSON.
+    fn json_hint(&mut self, w: &mut Writer<'_>) {
+        if !matches!(self.request.output.format, Format::JsonObject) || self.speaks_of_json() {
+            return;
+        }
+        self.losses.add(Action::Insert, "json_hint");
+        w.begin_object();
+        w.key("role").text(self.system_role());
+        w.key("content").text("Respond with JSON.");
+        w.end_object();
+    }
+
+    fn speaks_of_json(&self) -> bool {
+        let says = |text: &Str<'_>| {
+            text.as_escaped().as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))
+        };
+        let part_says = |part: &Part<'_>| matches!(&part.kind, PartKind::Text { text } if says(text));
+        self.request.system.iter().any(|block| says(&block.text))
+            || self.request.turns.iter().flat_map(|turn| &turn.parts).any(|part| match &part.kind {
+                PartKind::ToolResult { content, .. } => content.iter().any(part_says),
+                _ => part_says(part),
+            })
+    }
+}
+
+fn is_text(part: &Part<'_>) -> bool {
+    matches!(&part.kind, PartKind::Text { text } if !text.is_empty())
+}
+
+fn is_result(part: &Part<'_>) -> bool {
+    matches!(part.kind, PartKind::ToolResult { .. })
+}
+
+fn result_id(part: &Part<'_>) -> String {
+    match &part.kind {
+        PartKind::ToolResult { call_id, .. } => call_id.decode().into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Which call came when.
+fn call_order(spoken: &[Turn<'_>]) -> std::collections::HashMap<String, usize> {
+    let ids = spoken.iter().flat_map(|turn| &turn.parts).filter_map(|part| match &part.kind {
+        PartKind::ToolCall { id, .. } => Some(id.decode().into_owned()),
+        _ => None,
+    });
+    ids.zip(0..).collect()
+}
