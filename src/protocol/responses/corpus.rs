@@ -45,7 +45,8 @@ fn check(exchange: &Value, counts: &mut Counts) {
         check_stream(id, stream.as_bytes());
         counts.streams += 1;
     } else if answer["status"].as_u64().unwrap_or(0) >= 400 {
-        let view = error::parse(answer["status"].as_u64().unwrap() as u16, answer["body"].to_string().as_bytes());
+        let view =
+            error::parse(answer["status"].as_u64().unwrap() as u16, answer["body"].to_string().as_bytes());
         assert!(!view.message.is_empty(), "{id}");
         counts.errors += 1;
     } else if exchange["operation"] == "responses" {
