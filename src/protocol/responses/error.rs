@@ -310,7 +310,7 @@ fn failed_response(error: &ErrorView, state: &Observation) -> Object {
     let mut response = state
         .opening
         .as_deref()
-        .and_then(|opening| Object::parse(opening).ok())
+        .and_then(|opening| Object::parse(&object::on_one_line(opening)).ok())
         .unwrap_or_else(object::minimal);
     let mut failure = Vec::new();
     write_failure(error, &mut Writer::new(&mut failure));

@@ -1,5 +1,7 @@
 //! The response object: what an answer says of itself, and what it repeats of its request (2.16).
 
+use std::borrow::Cow;
+
 use super::{error, usage};
 use crate::protocol::canonical::{ErrorView, Usage};
 use crate::protocol::json::{Object, Str, Writer};
@@ -29,6 +31,15 @@ const ECHOED: [(&str, &str); 18] = [
 /// The one spelling of `key` that lives as long as the program, if an answer repeats that member.
 pub(super) fn echoed(key: &str) -> Option<&'static str> {
     ECHOED.iter().map(|(known, _)| *known).find(|known| *known == key)
+}
+
+/// JSON of a client that breaks its lines, fit for an event's one data line. Inside strings a line
+/// break is always escaped, so every one that is found stands between values.
+pub(super) fn on_one_line(json: &str) -> Cow<'_, str> {
+    match memchr::memchr2(b'\n', b'\r', json.as_bytes()) {
+        None => Cow::Borrowed(json),
+        Some(_) => Cow::Owned(json.replace(['\n', '\r'], " ")),
+    }
 }
 
 /// A response object of which nothing is known.
@@ -65,7 +76,7 @@ impl Frame {
         let mut out = Vec::new();
         for (key, default) in ECHOED {
             let value = echo.iter().find(|(known, _)| *known == key).map_or(default, |(_, v)| v.as_str());
-            Writer::new(&mut out).key(key).json(value);
+            Writer::new(&mut out).key(key).json(&on_one_line(value));
         }
         // Nothing is stored and nothing runs in the background here, whatever was asked.
         Writer::new(&mut out).key("background").boolean(false).key("store").boolean(false);

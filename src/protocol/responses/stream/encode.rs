@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::object::{Frame, State};
+use super::super::object::{Frame, State, on_one_line};
 use super::super::request::NAMESPACES;
 use super::open::{Call, Image, Message, Open, Reasoning, TextPart, escaped};
 use crate::protocol::Protocol;
@@ -316,11 +316,12 @@ impl Encoder {
 
     /// An item of this protocol, passed on as it is.
     fn whole_item(&mut self, raw: &str, out: &mut Vec<u8>) {
+        let raw = on_one_line(raw);
         self.added(out, |w| {
-            w.json(raw);
+            w.json(&raw);
         });
         self.done(out, |w| {
-            w.json(raw);
+            w.json(&raw);
         });
     }
 }
