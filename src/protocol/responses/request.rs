@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod input;
 mod items;
+mod media;
 mod settings;
 mod strict;
 mod tools;

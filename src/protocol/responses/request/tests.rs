@@ -274,8 +274,8 @@ fn t124_t184_system_texts_stay_as_they_are_but_telemetry_goes() {
 
 #[test]
 fn instructions_alone_become_a_message() {
-    let mut request = Request::default();
-    request.system = vec![SystemBlock { text: "do".into(), cache: None, developer: false }];
+    let system = vec![SystemBlock { text: "do".into(), cache: None, developer: false }];
+    let request = Request { system, ..Request::default() };
     let (written, _) = write(&request);
     assert_eq!(written["input"][0]["role"], "developer");
     assert!(written.get("instructions").is_none());

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::super::error;
 use super::super::item::{self, Item, ItemPart, SEGMENT_BREAK, content_part};
 use super::super::response::{Members, Seen, unreadable};
+use super::fields::{Fields, Key, Open, Segment, Slot, suffix};
 use crate::protocol::canonical::{
     Delta, ErrorView, Event, FaultKind, MediaSource, PartHeader, PartKind, PartMeta, Sequencer,
 };
@@ -24,112 +25,6 @@ pub struct Decoder {
     numbers: HashSet<u64>,
     ids: HashSet<String>,
     seen: Seen,
-}
-
-/// What tells parts apart. Servers that number everything 0 still differ in kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    item: u64,
-    part: u64,
-    slot: Slot,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Text,
-    Refusal,
-    Reasoning,
-    Call,
-    Whole,
-}
-
-impl Slot {
-    fn of(kind: &PartKind<'_>) -> Self {
-        match kind {
-            PartKind::Text { .. } => Slot::Text,
-            PartKind::Refusal { .. } => Slot::Refusal,
-            PartKind::Reasoning { .. } => Slot::Reasoning,
-            PartKind::ToolCall { .. } => Slot::Call,
-            _ => Slot::Whole,
-        }
-    }
-
-    fn header(self) -> Option<PartHeader<'static>> {
-        match self {
-            Slot::Text => Some(PartHeader::Text),
-            Slot::Refusal => Some(PartHeader::Refusal),
-            Slot::Reasoning => Some(PartHeader::Reasoning),
-            // A call without its opening event has no id and no name.
-            Slot::Call | Slot::Whole => None,
-        }
-    }
-}
-
-/// A part that has begun.
-#[derive(Debug)]
-struct Open {
-    key: Key,
-    /// What came of it, escaped; of reasoning, the current segment.
-    sent: String,
-    /// Which segment of reasoning.
-    segment: Option<Segment>,
-    citations: usize,
-}
-
-/// A segment of reasoning: of its summary, or of its text. What comes first is what is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Segment {
-    summary: bool,
-    index: u64,
-}
-
-/// The members of an event that matter, before its type is known.
-#[derive(Debug, Default)]
-struct Fields<'e> {
-    kind: Str<'e>,
-    item_index: u64,
-    content_index: u64,
-    summary_index: u64,
-    delta: Option<Str<'e>>,
-    text: Option<Str<'e>>,
-    item: Option<Reader<'e>>,
-    part: Option<Reader<'e>>,
-    annotation: Option<Reader<'e>>,
-    response: Option<Reader<'e>>,
-    error: bool,
-}
-
-impl<'e> Fields<'e> {
-    fn read(data: &'e str) -> Result<Self, json::Error> {
-        let mut f = Fields::default();
-        let mut reader = Reader::new(data);
-        reader.object(|key, value| f.member(key, value))?;
-        reader.end()?;
-        Ok(f)
-    }
-
-    fn member(&mut self, key: &str, value: &mut Reader<'e>) -> Result<(), json::Error> {
-        match key {
-            "type" => self.kind = value.lenient_string()?.unwrap_or_default(),
-            "delta" => self.delta = value.lenient_string()?,
-            "output_index" => self.item_index = value.lenient_u64()?.unwrap_or(0),
-            "content_index" => self.content_index = value.lenient_u64()?.unwrap_or(0),
-            "summary_index" => self.summary_index = value.lenient_u64()?.unwrap_or(0),
-            "text" | "refusal" | "arguments" | "input" => self.text = value.lenient_string()?,
-            "item" => self.item = Some(value.clone()),
-            "part" => self.part = Some(value.clone()),
-            "annotation" => self.annotation = Some(value.clone()),
-            "response" => self.response = Some(value.clone()),
-            "error" => self.error = !value.null()?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn key(&self, slot: Slot) -> Key {
-        let part = if matches!(slot, Slot::Text | Slot::Refusal) { self.content_index } else { 0 };
-        Key { item: self.item_index, part, slot }
-    }
 }
 
 impl Decoder {
@@ -408,11 +303,7 @@ impl Decoder {
                 self.complete(key, &Str::escape(arguments.as_ref()), sink);
             }
             // Its segments have been settled one by one, if there were any.
-            PartKind::Reasoning { text, .. } => {
-                if self.open.iter().any(|open| open.key == key && open.segment.is_none()) {
-                    self.complete(key, text, sink);
-                }
-            }
+            PartKind::Reasoning { text, .. } if !self.has_segments(key) => self.complete(key, text, sink),
             _ => {}
         }
         if let Some(open) = self.open.iter_mut().find(|open| open.key == key) {
@@ -426,6 +317,10 @@ impl Decoder {
         if let Some(opaque) = part.opaque {
             self.sequencer.meta(0, &key, PartMeta { opaque });
         }
+    }
+
+    fn has_segments(&self, key: Key) -> bool {
+        self.open.iter().any(|open| open.key == key && open.segment.is_some())
     }
 
     fn annotation(
@@ -555,14 +450,4 @@ fn header_of<'a>(kind: &PartKind<'a>) -> Option<PartHeader<'a>> {
         }
         PartKind::ToolResult { .. } => return None,
     })
-}
-
-/// What `whole` has beyond `sent`; `None` if it is another text. Both are escaped, perhaps differently.
-fn suffix<'a>(sent: &str, whole: &'a Str<'_>) -> Option<Str<'a>> {
-    if let Some(rest) = whole.as_escaped().strip_prefix(sent) {
-        return Some(Str::from_escaped(rest));
-    }
-    let sent = Str::from_escaped(sent);
-    let rest = whole.decode().strip_prefix(sent.decode().as_ref())?.to_owned();
-    Some(Str::escape(rest))
 }
