@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::aggregate::Aggregator;
+use super::stream::tests::{check as check_events, read_events};
 use super::stream::{Decoder, Encoder};
 use super::{error, observe, request, response};
 use crate::protocol::canonical::{Choice, Collector, Event, Exchange, Losses, PartKind};
@@ -123,6 +124,7 @@ fn check_stream(id: &str, stream: &[u8]) {
     }
     frames.finish(&mut each);
     decoder.finish(&mut |_| panic!("{id}: the stream has no end"));
+    check_events(&read_events(&out));
     let folded = aggregator.finish().unwrap();
     let direct = response::decode(std::str::from_utf8(&folded).unwrap()).unwrap();
     let collected = collector.finish().unwrap();

@@ -11,6 +11,15 @@
 //! * An answer repeats its request, so the client's own values are kept and echoed (T181).
 //! * The final event carries the whole answer again, so the stream encoder keeps what it has sent;
 //!   a whole answer is the same encoder without its events ([`stream`]).
+//!
+//! ```
+//! use aiproxy::protocol::{Endpoint, decode_request};
+//! let endpoint = Endpoint::parse("/v1/responses", None).unwrap();
+//! let request = decode_request(&endpoint, r#"{"model":"gpt-5.2","input":"Hi","store":false}"#).unwrap();
+//! assert_eq!(request.model, "gpt-5.2");
+//! assert_eq!(request.turns.len(), 1);
+//! assert_eq!(request.state.store, Some(false));
+//! ```
 
 pub(super) mod aggregate;
 pub(super) mod error;

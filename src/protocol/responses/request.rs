@@ -23,3 +23,6 @@ pub(super) const NAMESPACES: &str = "namespaces";
 /// Pseudo-field among the extras: reasoning that the client altered was left out. Other dialects
 /// report it as dropped, by this name.
 const MUTATED: &str = "reasoning.mutated";
+
+/// Pseudo-field among the extras: a tool was to be loaded late, and is sent like the others.
+const DEFERRED: &str = "tools.defer_loading";

@@ -6,7 +6,7 @@ mod fields;
 mod open;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use decode::Decoder;
 pub use encode::Encoder;

@@ -3,7 +3,7 @@
 use super::content;
 use super::input::Conversation;
 use super::tools::{self, Toolbox};
-use super::{MUTATED, NAMESPACES};
+use super::{DEFERRED, MUTATED, NAMESPACES};
 use crate::protocol::RequestError;
 use crate::protocol::canonical::{Effort, Format, ReasoningMode, Request, SystemBlock, Visibility};
 use crate::protocol::json::{Error, Kind, Number, Raw, Reader, Str};
@@ -204,6 +204,9 @@ impl<'a> Draft<'a> {
         self.toolbox.join(conversation.tools);
         if let Some(map) = self.toolbox.namespaces() {
             self.request.echo.push((NAMESPACES, map));
+        }
+        if self.toolbox.deferred {
+            self.extra(DEFERRED, Raw::from_json("true"));
         }
         if conversation.mutated {
             self.extra(MUTATED, Raw::from_json("null"));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::items::{self, Items};
-use super::{MUTATED, settings, strict};
+use super::{DEFERRED, MUTATED, settings, strict};
 use crate::protocol::canonical::{
     Action, Exchange, Format, Losses, PartKind, Request, Role, Tool, ToolChoice, ToolKind, Unsupported,
 };
@@ -238,7 +238,7 @@ impl Encoder<'_, '_, '_> {
         let native = self.exchange.client == Protocol::Responses;
         for (key, raw) in &self.request.extras {
             let name = key.decode();
-            if !native || name == MUTATED {
+            if !native || name == MUTATED || name == DEFERRED {
                 self.losses.add_named(Action::Drop, &name);
             } else if !name.contains('.') {
                 w.key_str(key).raw(raw);

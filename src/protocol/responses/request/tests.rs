@@ -391,6 +391,14 @@ fn t088_namespaces_are_flattened_and_remembered() {
 }
 
 #[test]
+fn a_tool_to_be_loaded_late_is_loaded_at_once() {
+    let body = r#"{"input":"x","tools":[{"type":"function","name":"f","defer_loading":true}]}"#;
+    let (written, losses) = write_for(&decode(body).unwrap(), Protocol::Responses, "gpt-4o").unwrap();
+    assert!(written["tools"][0].get("defer_loading").is_none());
+    assert_eq!(losses, "drop:tools.defer_loading");
+}
+
+#[test]
 fn two_tools_of_one_name_are_refused() {
     let mut request = asking("q");
     request.tools = vec![function("a", "{}"), function("a", "{}")];

@@ -10,6 +10,8 @@ use crate::protocol::{Protocol, RequestError};
 #[derive(Default)]
 pub(super) struct Toolbox<'a> {
     pub(super) tools: Vec<Tool<'a>>,
+    /// Whether a tool was to be loaded only when it is searched for. It is always loaded.
+    pub(super) deferred: bool,
     /// Flat name, namespace, name in it.
     names: Vec<(Str<'a>, Str<'a>, Str<'a>)>,
 }
@@ -24,6 +26,7 @@ struct Members<'a> {
     strict: Option<bool>,
     format: Option<Raw<'a>>,
     tools: Option<Reader<'a>>,
+    deferred: bool,
 }
 
 impl<'a> Toolbox<'a> {
@@ -37,6 +40,7 @@ impl<'a> Toolbox<'a> {
         let known: std::collections::HashSet<String> =
             self.tools.iter().map(|tool| tool.name.decode().into_owned()).collect();
         let new = |name: &Str<'_>| name.is_empty() || !known.contains(name.decode().as_ref());
+        self.deferred |= other.deferred;
         self.tools.extend(other.tools.into_iter().filter(|tool| new(&tool.name)));
         self.names.extend(other.names.into_iter().filter(|(flat, ..)| new(flat)));
     }
@@ -60,6 +64,7 @@ impl<'a> Toolbox<'a> {
         let mut whole = value.clone();
         let mut m = Members::default();
         value.object(|key, value| m.read(key, value))?;
+        self.deferred |= m.deferred;
         match &*m.kind.decode() {
             // A type may be missing where only functions are known.
             "function" | "" => {
@@ -121,6 +126,7 @@ impl<'a> Members<'a> {
             "strict" => self.strict = value.boolean_or_null()?,
             "format" => self.format = Some(value.raw()?),
             "tools" => self.tools = Some(value.clone()),
+            "defer_loading" => self.deferred = value.boolean_or_null()? == Some(true),
             // The nested shape of the sister protocol.
             "function" if value.peek()? == Kind::Object => value.object(|key, value| match key {
                 "function" | "tools" => Ok(()),

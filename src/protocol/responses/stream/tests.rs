@@ -360,21 +360,26 @@ fn encode(exchange: &Exchange, script: &[Event<'_>]) -> Vec<Value> {
         encoder.event(event, &mut out);
     }
     assert!(out.ends_with(b"\n\n"), "T009");
-    let mut events = Vec::new();
-    let mut frames = sse::Decoder::default();
-    let each = |event: sse::Event<'_>| {
-        let value: Value = serde_json::from_slice(&event.data).unwrap();
-        assert_eq!(event.name.as_deref(), Some(value["type"].as_str().unwrap().as_bytes()));
-        events.push(value);
-    };
-    frames.push(&out, each).unwrap();
+    let events = read_events(&out);
     check(&events);
     check_law_10(exchange, script, &events);
     events
 }
 
+/// The events of a stream, each under its own name.
+pub(in crate::protocol::responses) fn read_events(stream: &[u8]) -> Vec<Value> {
+    let mut events = Vec::new();
+    let each = |event: sse::Event<'_>| {
+        let value: Value = serde_json::from_slice(&event.data).unwrap();
+        assert_eq!(event.name.as_deref(), Some(value["type"].as_str().unwrap().as_bytes()));
+        events.push(value);
+    };
+    sse::Decoder::default().push(stream, each).unwrap();
+    events
+}
+
 /// What the accumulators of the official libraries need.
-fn check(events: &[Value]) {
+pub(in crate::protocol::responses) fn check(events: &[Value]) {
     let mut items: Vec<Value> = Vec::new();
     let mut texts: Vec<String> = Vec::new();
     for (number, event) in events.iter().enumerate() {
