@@ -1,14 +1,28 @@
-use crate::protocol::canonical::{Exchange, Losses, Request};
-use crate::protocol::{RequestError, Target};
-pub(crate) fn decode<'a>(_body: &'a str) -> Result<Request<'a>, RequestError> {
-    Err(RequestError::invalid("", "stub"))
-}
-pub(crate) fn encode(
-    _request: &Request<'_>,
-    _exchange: &Exchange,
-    _target: &Target<'_>,
-    _losses: &mut Losses,
-    _out: &mut Vec<u8>,
-) -> Result<(), RequestError> {
-    Ok(())
-}
+//! Requests: a client's JSON to the hub, the hub to an upstream's JSON.
+
+mod content;
+mod decode;
+mod encode;
+mod input;
+mod items;
+mod media;
+mod settings;
+mod strict;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decode::decode;
+pub(crate) use encode::encode;
+
+/// Key of the echo entry that tells the answer which flat tool names came from which namespace. It
+/// is a note to ourselves: no answer repeats it.
+pub(super) const NAMESPACES: &str = "namespaces";
+
+/// Pseudo-field among the extras: reasoning that the client altered was left out. Other dialects
+/// report it as dropped, by this name.
+const MUTATED: &str = "reasoning.mutated";
+
+/// Pseudo-field among the extras: a tool was to be loaded late, and is sent like the others.
+const DEFERRED: &str = "tools.defer_loading";
