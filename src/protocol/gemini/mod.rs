@@ -1,5 +1,14 @@
 //! gemini.
 
+mod answer;
+mod finish;
+mod keys;
+mod media;
+mod part;
+mod schema;
+mod signature;
+mod usage;
+
 pub(super) mod aggregate;
 pub(super) mod error;
 pub(super) mod observe;
