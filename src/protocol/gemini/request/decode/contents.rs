@@ -43,7 +43,10 @@ impl<'a> History<'a> {
             fragments.push(Fragment { part: Part::text(reader.string()?), loose: None });
         } else {
             reader.object(|key, value| match key {
-                "role" => Ok(role = value.string_or_null()?),
+                "role" => {
+                    role = value.string_or_null()?;
+                    Ok(())
+                }
                 "parts" => each(value, |part| self.part(part, &mut fragments, &mut calls)),
                 _ => Ok::<_, RequestError>(()),
             })?;

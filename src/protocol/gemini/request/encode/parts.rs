@@ -8,7 +8,7 @@ use super::Context;
 use super::contents::{Content, Piece, is_media};
 use crate::protocol::canonical::media::{encode_base64, normalise_base64};
 use crate::protocol::canonical::{
-    Action, Losses, Media, MediaKind, MediaSource, Opaque, Part, PartKind, Unsupported, fit_call_id,
+    Action, Losses, Media, MediaKind, MediaSource, Part, PartKind, Unsupported, fit_call_id,
 };
 use crate::protocol::json::{Str, Writer, as_object};
 use crate::protocol::{Protocol, RequestError};
