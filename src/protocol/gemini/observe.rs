@@ -1,8 +1,102 @@
-use crate::protocol::canonical::Usage;
+//! What native events mean to those who only watch (3.3, T021).
+
+use super::error::Body as ErrorBody;
+use super::keys::{camel, each};
+use super::usage::Counts;
+use crate::protocol::canonical::{ErrorView, Usage};
+use crate::protocol::json::{Error, Kind, Reader};
 use crate::protocol::{Observation, Signal, sse};
-pub(crate) fn event(_event: &sse::Event<'_>, _state: &mut Observation) -> Signal {
-    Signal::Quiet
+
+/// What one event means.
+pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
+    if event.is_done() {
+        return Signal::Quiet;
+    }
+    let Ok(text) = std::str::from_utf8(&event.data) else { return Signal::Quiet };
+    let mut seen = Seen::default();
+    let read = each(&mut Reader::new(text), |chunk| seen.chunk(chunk));
+    if let Some(error) = seen.error {
+        return Signal::Error(error);
+    }
+    seen.counts.absorb(&mut state.usage);
+    state.may_end |= seen.is_finished;
+    // A chunk that cannot be read is the client's to judge, as it is relayed as it stands.
+    match read.is_ok() && (seen.has_content || seen.is_finished) {
+        true => Signal::Content,
+        false => Signal::Quiet,
+    }
 }
-pub(crate) fn usage_of(_body: &str) -> Usage {
-    Usage::default()
+
+#[derive(Default)]
+struct Seen {
+    counts: Counts,
+    has_content: bool,
+    is_finished: bool,
+    error: Option<ErrorView>,
 }
+
+impl Seen {
+    fn chunk(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        reader.object(|key, value| {
+            match &*camel(key) {
+                "candidates" => value.lenient_array(|candidate| self.candidate(candidate))?,
+                "usageMetadata" => self.counts = Counts::read(value)?,
+                "promptFeedback" => value.lenient_object(|key, value| {
+                    if camel(key) == "blockReason" && value.peek()? == Kind::String {
+                        self.is_finished = true;
+                    }
+                    Ok::<_, Error>(())
+                })?,
+                "error" => self.error = Some(ErrorBody::read(value)?.view(200)),
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn candidate(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        reader.lenient_object(|key, value| {
+            match &*camel(key) {
+                "content" => value.lenient_object(|key, value| match key {
+                    "parts" => value.lenient_array(|part| self.part(part)),
+                    _ => Ok::<_, Error>(()),
+                })?,
+                "finishReason" => self.is_finished |= value.peek()? == Kind::String,
+                _ => {}
+            }
+            Ok(())
+        })
+    }
+
+    /// Anything but empty text is content.
+    fn part(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        if self.has_content {
+            return Ok(());
+        }
+        reader.lenient_object(|key, value| {
+            self.has_content |= match key {
+                "text" => value.lenient_string()?.is_some_and(|text| !text.is_empty()),
+                "thought" => false,
+                _ => true,
+            };
+            Ok(())
+        })
+    }
+}
+
+/// Token counts of a whole answer, or of the list of chunks that a stream without `alt=sse` is.
+pub(crate) fn usage_of(body: &str) -> Usage {
+    let mut usage = Usage::default();
+    let _ = each(&mut Reader::new(body), |document| {
+        document.lenient_object(|key, value| {
+            if matches!(key, "usageMetadata" | "usage_metadata") {
+                Counts::read(value)?.absorb(&mut usage);
+            }
+            Ok::<_, Error>(())
+        })
+    });
+    usage
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! `tools` and `toolConfig` (2.8, 2.13).
+
+use std::collections::HashSet;
+
+use super::super::super::schema;
+use super::Context;
+use crate::protocol::canonical::{Action, Allowed, Losses, Tool, ToolChoice, ToolKind, Unsupported};
+use crate::protocol::json::{Error, Object, Raw, Reader, Str, Writer};
+use crate::protocol::{Protocol, RequestError};
+
+/// Chat's way to ask for web search.
+pub(super) const SEARCH_OPTIONS: &str = "web_search_options";
+
+/// Schema of a tool that takes free text.
+const CUSTOM_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
+
+/// Writes both, as far as there are any.
+pub(super) fn write(
+    context: &Context<'_>,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) -> Result<(), RequestError> {
+    let declared = declared(context, losses)?;
+    let hosted = hosted(context, losses)?;
+    if !declared.is_empty() || !hosted.is_empty() {
+        w.key("tools").begin_array();
+        if !declared.is_empty() {
+            // One entry for all of them (2.8).
+            w.begin_object().key("functionDeclarations").begin_array();
+            for tool in &declared {
+                write_declaration(context, tool, losses, w);
+            }
+            w.end_array().end_object();
+        }
+        for (key, raw) in &hosted {
+            w.begin_object().key_str(key).raw(raw).end_object();
+        }
+        w.end_array();
+    }
+    write_config(context, &declared, losses, w);
+    if context.request.parallel_tool_calls == Some(false) && !declared.is_empty() {
+        losses.drop("parallel_tool_calls");
+    }
+    Ok(())
+}
+
+/// The functions to declare: all, or those that the choice allows.
+fn declared<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<&'c Tool<'c>>, Unsupported> {
+    let is_function = |tool: &&Tool<'_>| !matches!(tool.kind, ToolKind::Hosted { .. });
+    let all: Vec<&Tool<'_>> = context.request.tools.iter().filter(is_function).collect();
+    let mut seen = HashSet::new();
+    for tool in &all {
+        if !seen.insert(tool.name.decode()) {
+            let param = format!("tools: {}", tool.name.decode());
+            return Err(Unsupported::new(param, "two tools have the same name"));
+        }
+    }
+    // AUTO takes no list of names, so the others are left out (T078).
+    if let Some(ToolChoice::Allowed(Allowed { names, required: false })) = &context.request.tool_choice {
+        let some: Vec<&Tool<'_>> = all.iter().copied().filter(|tool| names.contains(&tool.name)).collect();
+        if !some.is_empty() && some.len() < all.len() {
+            losses.add(Action::Emulate, "tool_choice.allowed_tools");
+            return Ok(some);
+        }
+    }
+    Ok(all)
+}
+
+/// Hosted tools under Google's names. Web search is mapped, all others of foreign vendors refused.
+fn hosted<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<(Str<'c>, Raw<'c>)>, Unsupported> {
+    let mut found = Vec::new();
+    let mut search = false;
+    for tool in &context.request.tools {
+        match &tool.kind {
+            ToolKind::Hosted { protocol: Protocol::Gemini, tag, raw } => {
+                found.push((tag.borrowed(), raw.borrowed()));
+            }
+            ToolKind::Hosted { tag, raw, .. } if tag.decode().starts_with("web_search") => {
+                search = true;
+                name_parameters(raw, losses);
+            }
+            ToolKind::Hosted { tag, .. } => {
+                return Err(Unsupported::new(
+                    format!("tools: {}", tag.decode()),
+                    "this upstream cannot run the tool",
+                ));
+            }
+            ToolKind::Function | ToolKind::Custom { .. } => {}
+        }
+    }
+    if let Some((_, raw)) = context.request.extras.iter().find(|(key, _)| *key == SEARCH_OPTIONS) {
+        search = true;
+        name_parameters(raw, losses);
+    }
+    if search {
+        found.push((Str::from("googleSearch"), Raw::from_json("{}")));
+    }
+    Ok(found)
+}
+
+/// Google Search has no settings: names those that get lost.
+fn name_parameters(raw: &Raw<'_>, losses: &mut Losses) {
+    for (key, _) in Object::parse(raw.as_str()).unwrap_or_default().iter() {
+        if !matches!(key, "type" | "name" | "cache_control") {
+            losses.add_named(Action::Drop, &format!("web_search.{key}"));
+        }
+    }
+}
+
+fn write_declaration(context: &Context<'_>, tool: &Tool<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
+    w.begin_object();
+    w.key("name").string(&context.exchange.tool_names.upstream(&tool.name));
+    let custom = match &tool.kind {
+        ToolKind::Custom { format } => Some(format.as_ref()),
+        _ => None,
+    };
+    if let Some(format) = custom {
+        losses.add(Action::Emulate, "custom_tool");
+        write_custom(context, tool, format, losses, w);
+    } else {
+        if let Some(description) = tool.description.as_ref().filter(|text| !text.is_empty()) {
+            w.key("description").string(description);
+        }
+        // An object without properties is refused; no schema at all says the same (T082).
+        if let Some(schema) = tool.schema.as_ref().filter(|schema| !schema::is_empty_object(schema)) {
+            context.write_schema(["parametersJsonSchema", "parameters"], schema, losses, w);
+        }
+    }
+    w.end_object();
+}
+
+/// A tool that takes free text is a function of one string; its grammar is told in words.
+fn write_custom(
+    context: &Context<'_>,
+    tool: &Tool<'_>,
+    format: Option<&Raw<'_>>,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) {
+    let mut description = tool.description.as_ref().map(|d| d.clone().into_owned()).unwrap_or_default();
+    if let Some(grammar) = format.and_then(grammar) {
+        if !description.is_empty() {
+            description.push_text("\n\n");
+        }
+        description.push_text("The input must match this grammar:\n");
+        description.push(&grammar);
+    }
+    if !description.is_empty() {
+        w.key("description").string(&description);
+    }
+    let schema = Raw::from_json(CUSTOM_SCHEMA);
+    context.write_schema(["parametersJsonSchema", "parameters"], &schema, losses, w);
+}
+
+/// The `definition` of a format, also where Chat nests it in `grammar`.
+fn grammar<'f>(format: &'f Raw<'_>) -> Option<Str<'f>> {
+    let mut definition = None;
+    Reader::new(format.as_str())
+        .lenient_object(|key, value| {
+            match key {
+                "definition" => definition = value.lenient_string()?,
+                "grammar" => value.lenient_object(|key, value| {
+                    if key == "definition" {
+                        definition = value.lenient_string()?;
+                    }
+                    Ok::<_, Error>(())
+                })?,
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })
+        .ok()?;
+    definition.map(Str::into_owned)
+}
+
+/// What `functionCallingConfig` is to say: a mode, and the names that it is about.
+struct Calling<'c> {
+    mode: &'static str,
+    names: Vec<Str<'c>>,
+}
+
+fn write_config(context: &Context<'_>, declared: &[&Tool<'_>], losses: &mut Losses, w: &mut Writer<'_>) {
+    let calling = calling(context, declared, losses);
+    let mut extras = context.nested_extras("toolConfig").peekable();
+    if calling.is_none() && extras.peek().is_none() {
+        return;
+    }
+    w.key("toolConfig").begin_object();
+    if let Some(Calling { mode, names }) = calling {
+        w.key("functionCallingConfig").begin_object().key("mode").text(mode);
+        if !names.is_empty() {
+            w.key("allowedFunctionNames").begin_array();
+            for name in &names {
+                w.string(name);
+            }
+            w.end_array();
+        }
+        for (name, raw) in context.nested_extras("toolConfig.functionCallingConfig") {
+            w.key_str(&Str::from(name)).raw(raw);
+        }
+        w.end_object();
+    }
+    for (name, raw) in extras {
+        w.key_str(&Str::from(name)).raw(raw);
+    }
+    w.end_object();
+}
+
+fn calling<'c>(context: &'c Context<'_>, declared: &[&Tool<'_>], losses: &mut Losses) -> Option<Calling<'c>> {
+    let choice = context.request.tool_choice.as_ref();
+    if declared.is_empty() {
+        // A choice without functions is refused (T076).
+        if choice.is_some_and(|choice| !matches!(choice, ToolChoice::None)) {
+            losses.drop("tool_choice");
+        }
+        return None;
+    }
+    let is_declared = |name: &&Str<'_>| declared.iter().any(|tool| tool.name == **name);
+    let sent = |names: &'c [Str<'_>]| -> Vec<Str<'c>> {
+        names.iter().filter(is_declared).map(|name| context.exchange.tool_names.upstream(name)).collect()
+    };
+    let without_names = |mode| Calling { mode, names: Vec::new() };
+    let free = if is_validated(context, declared) { "VALIDATED" } else { "AUTO" };
+    Some(match choice {
+        None if free == "AUTO" => return None,
+        None | Some(ToolChoice::Auto | ToolChoice::Allowed(Allowed { required: false, .. })) => {
+            without_names(free)
+        }
+        Some(ToolChoice::None) => without_names("NONE"),
+        Some(ToolChoice::Required) => without_names("ANY"),
+        Some(ToolChoice::Allowed(Allowed { names, required: true })) => {
+            Calling { mode: "ANY", names: sent(names) }
+        }
+        Some(ToolChoice::Tool(name)) => {
+            let names = sent(std::slice::from_ref(name));
+            if names.is_empty() {
+                losses.drop("tool_choice");
+                return None;
+            }
+            Calling { mode: "ANY", names }
+        }
+    })
+}
+
+/// Strict tools: the mode that holds arguments to their schemas, where it is known.
+fn is_validated(context: &Context<'_>, declared: &[&Tool<'_>]) -> bool {
+    context.has_levels() && declared.iter().any(|tool| tool.strict == Some(true))
+}
