@@ -447,9 +447,11 @@ fn t107_reasoning_that_nothing_follows_is_left_out() {
     let parts = vec![reasoning("mine", Some(state(Provider::OpenAi))), media];
     request.turns.push(Turn { role: Role::Assistant, parts });
     request.turns.push(user("next"));
+    request.turns.push(Turn { role: Role::Assistant, parts: vec![Part::text("later")] });
+    request.turns.push(user("and"));
     let (written, losses) = write(&request);
     let types: Vec<_> = written["input"].as_array().unwrap().iter().map(|i| i["type"].as_str()).collect();
-    assert_eq!(types, [Some("message"), Some("message")]);
+    assert_eq!(types, [Some("message"); 4]);
     assert_eq!(losses, "drop:assistant.media, drop:reasoning");
 }
 
