@@ -596,6 +596,22 @@ fn t143_a_long_user_id_is_hashed() {
 }
 
 #[test]
+fn t185_the_cache_key_is_the_session_or_none() {
+    for (user, key) in [
+        ("user_ab_account_cd_session_12-ef", json!("12-ef")),
+        (r#"{"device_id":"d","session_id":"12-ef"}"#, json!("12-ef")),
+        ("user_ab", Value::Null),
+        ("session_", Value::Null),
+    ] {
+        let mut request = asking("q");
+        request.identity.end_user = Some(user.into());
+        assert_eq!(write(&request).0["prompt_cache_key"], key, "{user}");
+        let (other, _) = write_for(&request, Protocol::OpenAi, "gpt-5.2").unwrap();
+        assert_eq!(other["prompt_cache_key"], Value::Null);
+    }
+}
+
+#[test]
 fn t144_json_mode_speaks_of_json() {
     let mut request = asking("q");
     request.output.format = Format::JsonObject;
