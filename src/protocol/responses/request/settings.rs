@@ -280,6 +280,11 @@ fn identity(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let r = e.request;
     if let Some(key) = &r.cache.key {
         w.key("prompt_cache_key").string(key);
+    } else if e.exchange.client == Protocol::Anthropic
+        && let Some(user) = &r.identity.end_user
+        && let Some(session) = session_of(&user.decode())
+    {
+        w.key("prompt_cache_key").text(session);
     }
     if let Some(retention) = &r.cache.retention {
         w.key("prompt_cache_retention").string(retention);
@@ -307,6 +312,18 @@ fn identity(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
             None => e.losses.drop("service_tier"),
         }
     }
+}
+
+/// The session in an agent's user id (`…_session_<id>`, or a JSON text with `session_id`): the same in
+/// every request of a conversation, which is what a cache key is for (T185).
+fn session_of(user: &str) -> Option<&str> {
+    let (_, rest) = user.rsplit_once("session_")?;
+    let rest = match rest.strip_prefix("id\"") {
+        Some(json) => json.trim_start_matches([' ', ':', '"']),
+        None => rest,
+    };
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+    rest.get(..end).filter(|session| !session.is_empty() && session.len() <= MAX_IDENTIFIER)
 }
 
 fn hex_digest(text: &str) -> String {

@@ -447,9 +447,11 @@ fn t107_reasoning_that_nothing_follows_is_left_out() {
     let parts = vec![reasoning("mine", Some(state(Provider::OpenAi))), media];
     request.turns.push(Turn { role: Role::Assistant, parts });
     request.turns.push(user("next"));
+    request.turns.push(Turn { role: Role::Assistant, parts: vec![Part::text("later")] });
+    request.turns.push(user("and"));
     let (written, losses) = write(&request);
     let types: Vec<_> = written["input"].as_array().unwrap().iter().map(|i| i["type"].as_str()).collect();
-    assert_eq!(types, [Some("message"), Some("message")]);
+    assert_eq!(types, [Some("message"); 4]);
     assert_eq!(losses, "drop:assistant.media, drop:reasoning");
 }
 
@@ -591,6 +593,22 @@ fn t143_a_long_user_id_is_hashed() {
     let id = write(&request).0["safety_identifier"].as_str().unwrap().to_owned();
     assert_eq!(id.len(), 64);
     assert!(id.bytes().all(|b| b.is_ascii_hexdigit()));
+}
+
+#[test]
+fn t185_the_cache_key_is_the_session_or_none() {
+    for (user, key) in [
+        ("user_ab_account_cd_session_12-ef", json!("12-ef")),
+        (r#"{"device_id":"d","session_id":"12-ef"}"#, json!("12-ef")),
+        ("user_ab", Value::Null),
+        ("session_", Value::Null),
+    ] {
+        let mut request = asking("q");
+        request.identity.end_user = Some(user.into());
+        assert_eq!(write(&request).0["prompt_cache_key"], key, "{user}");
+        let (other, _) = write_for(&request, Protocol::OpenAi, "gpt-5.2").unwrap();
+        assert_eq!(other["prompt_cache_key"], Value::Null);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An upstream's events to the hub's (section 3.2).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::super::error;
 use super::super::item::{self, Item, ItemPart, SEGMENT_BREAK, content_part};
@@ -19,8 +19,8 @@ pub struct Decoder {
     done: bool,
     sequencer: Sequencer<Key>,
     open: Vec<Open>,
-    /// Parts that ended before their item did.
-    closed: Vec<Key>,
+    /// Parts that ended before their item did, by item.
+    closed: HashMap<u64, HashSet<Key>>,
     /// Items that have been streamed, by number and by id: the final event repeats them.
     numbers: HashSet<u64>,
     ids: HashSet<String>,
@@ -272,7 +272,7 @@ impl Decoder {
             self.open.iter().map(|open| open.key).filter(|k| k.item == key.item && *k != key).collect();
         for key in before {
             self.end(key, true, sink);
-            self.closed.push(key);
+            self.closed.entry(key.item).or_default().insert(key);
         }
         self.open(key, key.slot.header(), sink);
         Ok(())
@@ -357,11 +357,12 @@ impl Decoder {
     fn deliver(&mut self, number: u64, item: Item<'_>, sink: &mut impl FnMut(Event<'_>)) {
         self.start(&Members::default(), sink);
         let complete = !item.incomplete;
+        let closed = self.closed.remove(&number).unwrap_or_default();
         for (index, part) in (0..).zip(item.parts) {
             let slot = Slot::of(&part.part.kind);
             let index = if matches!(slot, Slot::Text | Slot::Refusal) { index } else { 0 };
             let key = Key { item: number, part: index, slot };
-            if self.closed.contains(&key) {
+            if closed.contains(&key) {
                 continue;
             }
             if self.position(key).is_none() {
@@ -380,7 +381,6 @@ impl Decoder {
         for key in rest {
             self.end(key, complete, sink);
         }
-        self.closed.retain(|key| key.item != number);
     }
 
     fn end(&mut self, key: Key, complete: bool, sink: &mut impl FnMut(Event<'_>)) {

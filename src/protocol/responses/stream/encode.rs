@@ -248,6 +248,7 @@ impl Encoder {
         }
         self.close(out);
         self.ended = true;
+        self.name();
         let state = final_state(self.finish.as_ref(), &self.output, &self.usage);
         let name = if state.incomplete.is_some() { "response.incomplete" } else { "response.completed" };
         self.feed.send(out, name, |w| {
@@ -256,15 +257,20 @@ impl Encoder {
         });
     }
 
-    /// T055: clients wait for `response.failed`, with all that was finished before. What is open stays
-    /// open: nothing of it may look whole.
-    fn fail(&mut self, error: &ErrorView, out: &mut Vec<u8>) {
-        self.ended = true;
+    /// An answer that fails before it begins has no name yet, and clients need one.
+    fn name(&mut self) {
         if self.frame.is_blank() {
             let id = self.ids.hex("resp_");
             let model = self.settings.model.as_deref().map(Str::escape).unwrap_or_default();
             self.frame.open(&id, &model, self.settings.created);
         }
+    }
+
+    /// T055: clients wait for `response.failed`, with all that was finished before. What is open stays
+    /// open: nothing of it may look whole.
+    fn fail(&mut self, error: &ErrorView, out: &mut Vec<u8>) {
+        self.ended = true;
+        self.name();
         self.feed.send(out, "response.failed", |w| {
             w.key("response");
             let state = State {

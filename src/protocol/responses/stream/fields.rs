@@ -4,14 +4,14 @@ use crate::protocol::canonical::{PartHeader, PartKind};
 use crate::protocol::json::{self, Reader, Str};
 
 /// What tells parts apart. Servers that number everything 0 still differ in kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) item: u64,
     pub(super) part: u64,
     pub(super) slot: Slot,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Slot {
     Text,
     Refusal,

@@ -298,6 +298,33 @@ fn ends_are_told_as_they_are() {
 }
 
 #[test]
+fn several_parts_of_a_message_are_each_told_once() {
+    let part = |index: u64, text: &str| {
+        let place = json!({"output_index": 0, "content_index": index});
+        let part = json!({"type": "output_text", "text": text});
+        let mut events = [
+            json!({"type": "response.content_part.added", "part": {"type": "output_text", "text": ""}}),
+            json!({"type": "response.output_text.delta", "delta": text}),
+            json!({"type": "response.output_text.done", "text": text}),
+            json!({"type": "response.content_part.done", "part": part}),
+        ];
+        for event in &mut events {
+            event.as_object_mut().unwrap().extend(place.as_object().unwrap().clone());
+        }
+        events
+    };
+    let item = json!({"type": "message", "id": "msg_1", "content": [
+        {"type": "output_text", "text": "a"}, {"type": "output_text", "text": "b"}]});
+    let mut events = vec![created(), added(0, json!({"type": "message", "id": "msg_1", "content": []}))];
+    events.extend(part(0, "a"));
+    events.extend(part(1, "b"));
+    events.extend([done(0, item.clone()), completed(json!([item]))]);
+    let seen = decode(&events);
+    assert_eq!(seen[1..7], ["0 text", "0: a", "0 end true", "1 text", "1: b", "1 end true"]);
+    assert_eq!(seen[8..], ["finish Stop", "end"]);
+}
+
+#[test]
 fn hosted_tools_and_pictures_come_as_parts() {
     let seen = decode(&[
         created(),
@@ -668,6 +695,15 @@ fn t055_t172_an_error_ends_in_response_failed_with_what_was_done() {
     assert_eq!(answer["output"].as_array().unwrap().len(), 1, "only what was finished");
     assert_eq!(answer["id"], events[0]["response"]["id"]);
     assert!(!kinds(&events).contains(&"output_text.done"));
+}
+
+#[test]
+fn an_error_before_the_start_is_a_whole_event() {
+    let error = ErrorView::new(FaultKind::Overloaded, "busy");
+    let events = encode(&exchange(Protocol::Anthropic), &[Event::Error(error)]);
+    assert_eq!(events[0]["type"], "response.failed");
+    assert_eq!(events[0]["response"]["error"]["code"], "server_is_overloaded");
+    assert!(events[0]["response"]["id"].as_str().unwrap().starts_with("resp_"));
 }
 
 #[test]
