@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn every_type_has_an_address() {
         for api_type in [ApiType::Anthropic, ApiType::OpenAi, ApiType::Responses, ApiType::Gemini] {
-            assert_eq!(of(api_type).url.scheme(), "https");
+            assert_eq!(of(api_type).scheme(), "https");
         }
     }
 
