@@ -112,8 +112,8 @@ const WORDS: [&str; 8] = [
 macro_rules! chunk {
     ($rest:literal) => {
         concat!(
-            r#"data: {"id":"chatcmpl-CfQm2v0Jx8yTzN4bKd7RwLsPqHu1E","object":"chat.completion.chunk","#,
-            r#""created":1763700000,"model":"gpt-4o-mini-2024-07-18","service_tier":"default","#,
+            r#"data: {"id":"chatcmpl-CfQm2v0Jx8yTzN4bKd7R","object":"chat.completion.chunk","#,
+            r#""created":1763700000,"model":"gpt-4o-mini-2024-07-18","#,
             r#""system_fingerprint":"fp_0f5a1c2b3d","choices":["#,
             $rest,
             "}\n\n"
@@ -122,12 +122,12 @@ macro_rules! chunk {
 }
 
 const CHAT_OPENING: &str = chunk!(
-    r#"{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null"#
+    r#"{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}],"usage":null"#
 );
 const CHAT_PIECE: &str =
-    chunk!(r#"{"index":0,"delta":{"content":"TEXT"},"logprobs":null,"finish_reason":null}],"usage":null"#);
+    chunk!(r#"{"index":0,"delta":{"content":"TEXT"},"finish_reason":null}],"usage":null"#);
 const CHAT_CLOSING: &str = concat!(
-    chunk!(r#"{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null"#),
+    chunk!(r#"{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null"#),
     chunk!(
         r#"],"usage":{"prompt_tokens":215,"completion_tokens":200,"total_tokens":415,"prompt_tokens_details":{"cached_tokens":0}}"#
     ),

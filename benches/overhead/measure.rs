@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -80,6 +81,7 @@ pub struct Lab {
 impl Lab {
     pub async fn measure(&self, workload: &Workload, target: Target) -> Outcome<Sample> {
         let body = bodies::body(workload.client, workload.size, workload.load.streamed());
+        serde_json::from_str::<IgnoredAny>(&body).context("the bench's own request is not JSON")?;
         let upstream = self.start_upstream(workload, body.len() / 2).await?;
         let mut proxy = self.start_proxy(workload, target, &upstream).await?;
         let address = proxy.as_ref().unwrap_or(&upstream).address;
