@@ -7,7 +7,7 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use crate::error::{BoxError, Error};
-use crate::protocol::canonical::{ErrorView, Event, Exchange, FaultKind};
+use crate::protocol::canonical::{ErrorView, Event, Exchange, FaultKind, FinishReason};
 use crate::protocol::{StreamDecoder, StreamEncoder, sse};
 
 pin_project! {
@@ -83,6 +83,13 @@ fn sink<'m>(
         if failure.is_some() {
             return;
         }
+        let event = match event {
+            // An agent must not take a broken call for a normal end (T162).
+            Event::Finish { finish, .. } if finish.reason == FinishReason::Malformed => {
+                Event::Error(ErrorView::new(FaultKind::BadUpstream, "the model made a malformed tool call"))
+            }
+            event => event,
+        };
         encoder.event(&event, out);
         if let Event::Error(view) = event {
             *failure = Some(view);

@@ -320,12 +320,16 @@ impl Encoder {
             Open::Text if reasoning::is_google(opaque) => {
                 state.signature = Some(opaque.value.clone().into_owned());
             }
-            Open::Call { number, form: Form::Function | Form::Custom | Form::Unwrapped }
+            Open::Call { number, form: form @ (Form::Function | Form::Custom | Form::Unwrapped) }
                 if reasoning::is_google(opaque) =>
             {
+                // Clients' helpers look into the body of every call delta, also of one without news.
+                let (kind, body) =
+                    if form == Form::Function { ("function", "arguments") } else { ("custom", "input") };
                 self.chunk(choice, None, out, |w| {
                     w.key("tool_calls").begin_array().begin_object();
                     w.key("index").u64(number);
+                    w.key(kind).begin_object().key(body).text("").end_object();
                     reasoning::write_google_signature(&opaque.value, w);
                     w.end_object().end_array();
                 });
