@@ -184,8 +184,14 @@ impl BlockFold {
                         self.content.push(&self.members, key, &more);
                     }
                 }
-                "type" => {}
-                _ => self.members.set(key, value.raw()?.as_str()),
+                // Belong to the delta, not to the block.
+                "type" | "estimated_tokens" => {}
+                _ => {
+                    let raw = value.raw()?;
+                    if !raw.is_null() {
+                        self.members.set(key, raw.as_str());
+                    }
+                }
             }
             Ok::<_, Error>(())
         })

@@ -128,6 +128,10 @@ fn without_blanks<'p>(
     turn: &Turn<'_>,
     mut items: Vec<Item<'p>>,
 ) -> Result<Vec<Item<'p>>, RequestError> {
+    if context.is_native() {
+        // Its own clients replay what its own models wrote, and the API takes that.
+        return Ok(items);
+    }
     let had_any = !items.is_empty();
     items.retain(|item| item.as_text().is_none_or(|text| !text.is_blank()));
     if had_any && items.is_empty() && turn.role == Role::User {
