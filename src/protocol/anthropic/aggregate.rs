@@ -50,10 +50,10 @@ impl Aggregator {
                 let block = members.get("content_block");
                 let block = BlockFold::new(block.as_ref().map_or("{}", Raw::as_str))?;
                 let index = index(members);
-                match self.blocks.iter().position(|(at, _)| *at == index) {
-                    Some(at) => self.blocks[at].1 = block,
-                    None if self.blocks.len() < MOST_BLOCKS => self.blocks.push((index, block)),
-                    None => {}
+                if let Some((_, slot)) = self.blocks.iter_mut().find(|(at, _)| *at == index) {
+                    *slot = block;
+                } else if self.blocks.len() < MOST_BLOCKS {
+                    self.blocks.push((index, block));
                 }
             }
             "content_block_delta" => {

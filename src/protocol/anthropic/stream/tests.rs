@@ -533,3 +533,22 @@ proptest! {
         feed(&[text.as_bytes()], |event| { observe::event(event, &mut state); });
     }
 }
+
+#[test]
+fn t092_call_ids_are_usable_and_never_twice() {
+    let calling = |part, id: &'static str| {
+        [start(part, PartHeader::ToolCall { id: id.into(), name: "f".into(), custom: false }), end(part)]
+    };
+    let mut events = vec![opening()];
+    for (part, id) in (0..).zip(["call_0", "call_0", "", "a b"]) {
+        events.extend(calling(part, id));
+    }
+    events.extend([finish(FinishReason::ToolCalls), Event::End]);
+    let exchange = exchange(Protocol::OpenAi);
+    let streamed = aggregate(&encode(&exchange, &events)).unwrap();
+    assert_eq!(streamed["content"], whole(&collector(&events), &exchange)["content"]);
+    let ids: std::collections::HashSet<_> =
+        streamed["content"].as_array().unwrap().iter().map(|block| block["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 4);
+    assert!(ids.contains("call_0") && ids.iter().all(|id| id.starts_with("call_")));
+}
