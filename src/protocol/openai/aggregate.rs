@@ -156,7 +156,7 @@ impl Aggregator {
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, ErrorView> {
         let whole = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
         let said = self.choices.iter().any(ChoiceFold::said_something);
-        if !whole && !(self.marked && said) {
+        if !(whole || self.marked && said) {
             return Err(error::bad_upstream("the upstream's stream ended too early"));
         }
         self.top.set("object", "\"chat.completion\"");

@@ -181,6 +181,24 @@ fn t045_t094_calls_of_every_server_are_told_apart() {
 }
 
 #[test]
+fn a_whole_call_ends_when_the_next_begins_and_not_with_the_stream() {
+    let mut decoder = Decoder::new(7);
+    let mut seen = Vec::new();
+    let text = stream(
+        &[
+            r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}"#,
+            r#"{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{\"y\""}}]}"#,
+        ],
+        "null",
+    );
+    let mut reader = sse::Decoder::default();
+    let before_the_end = text.split("data: [DONE]").next().unwrap();
+    let mut sink = |event: Event<'_>| seen.push(format!("{event:?}"));
+    reader.push(before_the_end.as_bytes(), |event| decoder.event(&event, &mut sink)).unwrap();
+    assert!(seen.iter().any(|event| event.starts_with("Delta") && event.contains("y")), "{seen:?}");
+}
+
+#[test]
 fn t060_cut_arguments_are_not_repaired() {
     let cut = stream(
         &[r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}]}"#],
