@@ -236,7 +236,8 @@ proptest! {
         at in any::<prop::sample::Index>(),
         with in prop::sample::select(vec!["null", "7", "\"x\"", "[]", "{}", "true", "[null,{}]", "-1.5"]),
     ) {
-        let mut value: Value = serde_json::from_str(seed).unwrap();
+        // serde_json refuses the half of a character that a seed holds.
+        let mut value: Value = serde_json::from_str(&seed.replace(r"\ud83d", "x")).unwrap();
         let mut paths = Vec::new();
         collect(&value, String::new(), &mut paths);
         let path = paths[at.index(paths.len())].clone();

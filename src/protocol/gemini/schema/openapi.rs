@@ -165,14 +165,16 @@ impl Rewriter<'_> {
             *nullable |= is_null;
             !is_null && kind.starts_with('"')
         });
+        // Upper case would change an escape.
+        for kind in &mut kinds {
+            let name = Raw::from_json(kind.as_str()).as_text().map(|text| text.decode().to_ascii_uppercase());
+            *kind = quoted(&name.unwrap_or_default());
+        }
         match kinds.as_slice() {
             [] => {}
-            [one] => out.set("type", one.to_ascii_uppercase()),
+            [one] => out.set("type", one.as_str()),
             several => {
-                let list: Vec<String> = several
-                    .iter()
-                    .map(|kind| format!(r#"{{"type":{}}}"#, kind.to_ascii_uppercase()))
-                    .collect();
+                let list: Vec<String> = several.iter().map(|kind| format!(r#"{{"type":{kind}}}"#)).collect();
                 out.set("anyOf", format!("[{}]", list.join(",")));
             }
         }
