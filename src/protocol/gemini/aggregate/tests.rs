@@ -39,10 +39,10 @@ fn texts_join_and_unknown_fields_survive() {
 #[test]
 fn a_fold_without_its_end_or_with_an_error_is_no_answer() {
     let open = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}]});
-    assert_eq!(fold(&[open.clone()]).unwrap_err().kind, FaultKind::BadUpstream);
+    assert_eq!(fold(std::slice::from_ref(&open)).unwrap_err().kind, FaultKind::BadUpstream);
     assert!(fold(&[]).is_err());
     let error = json!({"error": {"code": 429, "message": "slow", "status": "RESOURCE_EXHAUSTED"}});
     assert_eq!(fold(&[open, error]).unwrap_err().kind, FaultKind::RateLimit);
     let blocked = json!({"promptFeedback": {"blockReason": "SAFETY"}});
-    assert_eq!(fold(&[blocked.clone()]).unwrap(), blocked);
+    assert_eq!(fold(std::slice::from_ref(&blocked)).unwrap(), blocked);
 }

@@ -27,6 +27,8 @@ pub struct Decoder {
     blocked: Option<Finish<'static>>,
     started: bool,
     ended: bool,
+    /// Whether the chunk at hand speaks of the first choice only.
+    one_choice: bool,
 }
 
 /// What one candidate has said so far.
@@ -95,6 +97,7 @@ impl Decoder {
             blocked: None,
             started: false,
             ended: false,
+            one_choice: false,
         }
     }
 
@@ -111,6 +114,7 @@ impl Decoder {
     /// Takes one JSON document: a chunk, or a list of chunks (T016).
     pub(in super::super) fn document(&mut self, text: &str, sink: &mut impl FnMut(Event<'_>)) {
         let mut reader = Reader::new(text);
+        self.one_choice = has_one_choice(text);
         let mut error = None;
         let read = each(&mut reader, |chunk| {
             if error.is_none() {
@@ -184,7 +188,7 @@ impl Decoder {
     }
 
     fn candidate(&mut self, reader: &mut Reader<'_>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
-        let at = self.slot(index_of(reader)?);
+        let at = self.slot(if self.one_choice { 0 } else { index_of(reader)? });
         reader.lenient_object(|key, value| {
             match key {
                 "content" => self.content(at, value, sink)?,
@@ -484,6 +488,16 @@ impl Decoder {
 
 fn unreadable() -> ErrorView {
     ErrorView::new(FaultKind::BadUpstream, "the upstream sent a chunk that is no JSON object")
+}
+
+/// Whether every `"index"` in the document is 0, so that none has to be looked up. The word in a text
+/// has its quotes escaped and is not met here.
+fn has_one_choice(text: &str) -> bool {
+    memchr::memmem::find_iter(text.as_bytes(), b"\"index\"").all(|at| {
+        let rest = text.as_bytes().get(at + 7..).unwrap_or_default().trim_ascii_start();
+        let value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+        matches!(value, [b'0', b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t', ..])
+    })
 }
 
 /// `index` may stand after the content.
