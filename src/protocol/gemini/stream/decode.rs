@@ -4,6 +4,7 @@ use super::super::error::Body as ErrorBody;
 use super::super::finish;
 use super::super::keys::{camel, each};
 use super::super::part::{Body, Call, Part};
+use super::super::plain::{self, Plain};
 use super::super::signature;
 use super::super::usage::Counts;
 use super::grounding::{Metadata, Offsets};
@@ -106,8 +107,29 @@ impl Decoder {
             return;
         }
         match std::str::from_utf8(&event.data) {
-            Ok(text) => self.document(text, sink),
+            Ok(text) => match plain::read(text).filter(|_| self.started) {
+                Some(chunk) => self.plain(chunk, sink),
+                None => self.document(text, sink),
+            },
             Err(_) => self.fail(unreadable(), sink),
+        }
+    }
+
+    /// The hot path: more text of the first choice.
+    fn plain(&mut self, chunk: Plain<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        let at = self.slot(0);
+        self.text(at, chunk.text, chunk.thought, None, sink);
+        if let Some(counts) = chunk.counts {
+            self.count(&counts, sink);
+        }
+    }
+
+    /// Counts are running totals: only news is passed on.
+    fn count(&mut self, counts: &Counts, sink: &mut impl FnMut(Event<'_>)) {
+        let before = self.usage;
+        counts.absorb(&mut self.usage);
+        if self.usage != before {
+            sink(Event::Usage(self.usage));
         }
     }
 
@@ -154,11 +176,7 @@ impl Decoder {
             Ok::<_, Error>(())
         })?;
         if let Some(counts) = counts {
-            let before = self.usage;
-            counts.absorb(&mut self.usage);
-            if self.usage != before {
-                sink(Event::Usage(self.usage));
-            }
+            self.count(&counts, sink);
         }
         Ok(error)
     }
