@@ -5,13 +5,12 @@ use super::super::finish;
 use super::super::keys::{camel, each};
 use super::super::part::{Body, Call, Part};
 use super::super::plain::{self, Plain};
-use super::super::signature;
 use super::super::usage::Counts;
-use super::grounding::{Metadata, Offsets};
+use super::candidate::{Candidate, Open, Partial, cite, close, finish_of, has_one_choice, index_of, sign};
+use super::grounding::Metadata;
 use super::partial::PartialArgs;
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, FaultKind, Finish, FinishReason, IdSource, PartHeader, PartMeta, Sequencer,
-    Usage,
+    Delta, ErrorView, Event, FaultKind, Finish, FinishReason, IdSource, PartHeader, Sequencer, Usage,
 };
 use crate::protocol::json::{Error, Reader, Str};
 use crate::protocol::{Protocol, sse};
@@ -30,61 +29,6 @@ pub struct Decoder {
     ended: bool,
     /// Whether the chunk at hand speaks of the first choice only.
     one_choice: bool,
-}
-
-/// What one candidate has said so far.
-#[derive(Debug)]
-struct Candidate {
-    index: u32,
-    next_key: u32,
-    open: Option<Open>,
-    called: bool,
-    reason: Option<Str<'static>>,
-    message: Option<Str<'static>>,
-    partial: Option<Partial>,
-    grounding: Option<Metadata>,
-    offsets: Offsets,
-}
-
-/// The text part that further text may belong to.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    key: u32,
-    thought: bool,
-    /// Signed text takes no more.
-    sealed: bool,
-    /// Characters of visible text before it.
-    base: u64,
-}
-
-/// A call whose arguments come in pieces.
-#[derive(Debug)]
-struct Partial {
-    id: Option<Str<'static>>,
-    name: Str<'static>,
-    signature: Option<Str<'static>>,
-    args: PartialArgs,
-}
-
-impl Candidate {
-    fn new(index: u32) -> Self {
-        Candidate {
-            index,
-            next_key: 0,
-            open: None,
-            called: false,
-            reason: None,
-            message: None,
-            partial: None,
-            grounding: None,
-            offsets: Offsets::default(),
-        }
-    }
-
-    fn key(&mut self) -> u32 {
-        self.next_key += 1;
-        self.next_key
-    }
 }
 
 impl Decoder {
@@ -506,55 +450,4 @@ impl Decoder {
 
 fn unreadable() -> ErrorView {
     ErrorView::new(FaultKind::BadUpstream, "the upstream sent a chunk that is no JSON object")
-}
-
-/// Whether every `"index"` in the document is 0, so that none has to be looked up. The word in a text
-/// has its quotes escaped and is not met here.
-fn has_one_choice(text: &str) -> bool {
-    memchr::memmem::find_iter(text.as_bytes(), b"\"index\"").all(|at| {
-        let rest = text.as_bytes().get(at + 7..).unwrap_or_default().trim_ascii_start();
-        let value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
-        matches!(value, [b'0', b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t', ..])
-    })
-}
-
-/// `index` may stand after the content.
-fn index_of(reader: &Reader<'_>) -> Result<u32, Error> {
-    let mut index = 0;
-    reader.clone().lenient_object(|key, value| {
-        if key == "index" {
-            index = value.lenient_u64()?.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok(index)
-}
-
-fn finish_of(candidate: &mut Candidate) -> Finish<'static> {
-    let stop = Str::from_escaped("STOP");
-    let reason = candidate.reason.as_ref().unwrap_or(&stop);
-    finish::decode(reason, candidate.message.take(), candidate.called)
-}
-
-/// State of a part.
-fn sign(sequencer: &mut Sequencer<u32>, choice: u32, key: u32, signature: Option<Str<'_>>) {
-    if let Some(value) = signature {
-        sequencer.meta(choice, &key, PartMeta { opaque: signature::native(value) });
-    }
-}
-
-/// Ends the open text part.
-fn close(sequencer: &mut Sequencer<u32>, candidate: &mut Candidate, sink: &mut impl FnMut(Event<'_>)) {
-    if let Some(open) = candidate.open.take() {
-        sequencer.end(candidate.index, &open.key, true, sink);
-    }
-}
-
-/// Names the sources on the last text part.
-fn cite(sequencer: &mut Sequencer<u32>, candidate: &Candidate, sink: &mut impl FnMut(Event<'_>)) {
-    let Some(grounding) = &candidate.grounding else { return };
-    let Some(open) = candidate.open.filter(|open| !open.thought) else { return };
-    for citation in grounding.citations(&candidate.offsets, open.base) {
-        sequencer.delta(candidate.index, &open.key, Delta::Citation(citation), sink);
-    }
 }
