@@ -1,5 +1,7 @@
 //! An upstream's chunks to canonical events (3.2).
 
+use std::collections::HashSet;
+
 use super::super::error::Body as ErrorBody;
 use super::super::finish;
 use super::super::keys::{camel, each};
@@ -22,7 +24,7 @@ pub struct Decoder {
     candidates: Vec<Candidate>,
     ids: IdSource,
     /// Ids of the calls so far: agents merge calls that share one (T065).
-    seen_ids: Vec<String>,
+    seen_ids: HashSet<String>,
     usage: Usage,
     blocked: Option<Finish<'static>>,
     started: bool,
@@ -37,7 +39,7 @@ impl Decoder {
             sequencer: Sequencer::default(),
             candidates: Vec::new(),
             ids: IdSource::new(seed),
-            seen_ids: Vec::new(),
+            seen_ids: HashSet::new(),
             usage: Usage::default(),
             blocked: None,
             started: false,
@@ -367,12 +369,12 @@ impl Decoder {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"_.:|-".contains(&b);
             (1..=256).contains(&id.len()) && id.as_escaped().bytes().all(legal)
         };
-        let own = id.filter(fits).filter(|id| !self.seen_ids.iter().any(|seen| *id == seen.as_str()));
+        let own = id.filter(fits).filter(|id| !self.seen_ids.contains(id.as_escaped()));
         let id = match own {
             Some(id) => id.into_owned(),
             None => Str::from(self.ids.short("call_")),
         };
-        self.seen_ids.push(id.as_escaped().to_owned());
+        self.seen_ids.insert(id.as_escaped().to_owned());
         id
     }
 
