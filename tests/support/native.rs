@@ -121,6 +121,16 @@ fn responses_items() -> [Value; 2] {
     ]
 }
 
+/// The events of [`stream`] before its content: what providers send before they fail.
+pub fn opening(protocol: Protocol) -> Vec<String> {
+    let events = match protocol {
+        Protocol::Anthropic | Protocol::OpenAi => 1,
+        Protocol::Responses => 2,
+        Protocol::Gemini => 0,
+    };
+    stream(protocol).into_iter().take(events).collect()
+}
+
 /// How many events of [`stream`] precede the first that carries text, and where the second text is.
 pub fn text_at(protocol: Protocol) -> (usize, usize) {
     let frames = stream(protocol);

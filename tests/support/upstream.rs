@@ -129,6 +129,15 @@ impl Answer {
         Answer::default().cut()
     }
 
+    /// The last piece without its last bytes.
+    #[must_use]
+    pub fn shorten(mut self, bytes: usize) -> Answer {
+        if let Some(Act::Send(last)) = self.acts.last_mut() {
+            last.truncate(last.len() - bytes);
+        }
+        self
+    }
+
     /// A stream of these frames, properly ended.
     pub fn events(frames: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Answer {
         Answer::stream().frames(frames).end()
