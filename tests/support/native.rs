@@ -181,7 +181,11 @@ pub fn error(protocol: Protocol, status: u16, message: &str) -> Value {
     match protocol {
         Protocol::Anthropic => {
             let kind = match status {
-                400 => "invalid_request_error",
+                401 => "authentication_error",
+                403 => "permission_error",
+                404 => "not_found_error",
+                413 => "request_too_large",
+                400..429 => "invalid_request_error",
                 429 => "rate_limit_error",
                 529 => "overloaded_error",
                 _ => "api_error",
@@ -198,6 +202,9 @@ pub fn error(protocol: Protocol, status: u16, message: &str) -> Value {
         }
         Protocol::Gemini => {
             let kind = match status {
+                401 => "UNAUTHENTICATED",
+                403 => "PERMISSION_DENIED",
+                404 => "NOT_FOUND",
                 429 => "RESOURCE_EXHAUSTED",
                 503 => "UNAVAILABLE",
                 500.. => "INTERNAL",
