@@ -1,0 +1,228 @@
+//! Streams end as they ended at the upstream: a broken one never looks complete, and its bytes mean the
+//! same wherever packets end.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use support::answer::{self, Finish};
+use support::client::{Client, events, post, read_rest, read_until};
+use support::gateway::{Served, gateway, upstream};
+use support::talk::Talk;
+use support::upstream::{Answer, Upstream};
+use support::{Protocol, native, pairs};
+
+fn talk(protocol: Protocol) -> Talk {
+    Talk::new(native::model(protocol), "Hi").tools().stream(true)
+}
+
+async fn served(protocol: Protocol, provider: &Upstream) -> (Served, Client) {
+    let served = Served::start(gateway([upstream("only", protocol, &provider.url()).breaker(None)])).await;
+    let client = Client::new(served.addr);
+    (served, client)
+}
+
+/// What a client of each protocol must not see in a stream that failed.
+fn success_marker(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Anthropic => "message_stop",
+        Protocol::OpenAi => "[DONE]",
+        Protocol::Responses => "response.completed",
+        Protocol::Gemini => "finishReason",
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
+    for (client, protocol) in pairs() {
+        let (_, second_text) = native::text_at(protocol);
+        let begun = || Answer::stream().frames(native::stream(protocol).into_iter().take(second_text));
+        let torn = native::stream(protocol)[second_text].as_bytes()[..40].to_vec();
+        for (how, answer) in [
+            ("cut between events", begun().cut()),
+            ("cut within an event", begun().frame(&torn).cut()),
+            ("a clean end without the terminal event", begun().end()),
+            ("a clean end within an event", begun().frame(&torn).end()),
+            ("an error event", begun().frame(native::error_event(protocol, "overloaded")).end()),
+            ("an error event, then a cut", begun().frame(native::error_event(protocol, "overloaded")).cut()),
+        ] {
+            let what = format!("{client} → {protocol}: {how}");
+            let provider = Upstream::always(answer).await;
+            let (_served, http) = served(protocol, &provider).await;
+            let response = http.open(talk(protocol).request(client)).await;
+            assert_eq!(response.status(), 200, "{what}");
+            let mut text = String::new();
+            read_rest(response.into_body(), &mut text).await;
+            assert!(text.contains("Hello,"), "{what}: {text}");
+            assert!(!text.contains(success_marker(client)), "{what}: {text}");
+            let events = events(&text);
+            assert!(answer::stream_error(client, &events).is_some(), "{what}: {text}");
+            assert_eq!(events.iter().filter(|event| is_error(event)).count(), 1, "{what}: {text}");
+        }
+    }
+}
+
+fn is_error(event: &support::client::Event) -> bool {
+    let value = event.json();
+    value.get("error").is_some_and(|error| !error.is_null()) || value["type"] == "response.failed"
+}
+
+#[tokio::test]
+async fn every_early_end_is_an_error() {
+    for (client, protocol) in pairs() {
+        let frames = native::stream(protocol);
+        let (first_text, _) = native::text_at(protocol);
+        // Chat and Responses have said all with their last but one event or two; then an end is no loss.
+        let complete = match protocol {
+            Protocol::OpenAi => frames.len() - 2,
+            _ => frames.len(),
+        };
+        let cuts = first_text + 1..complete;
+        let script: Vec<usize> = cuts.clone().collect();
+        let all = frames.clone();
+        let provider = Upstream::start(move |number, _| Answer::events(&all[..script[number]])).await;
+        let (_served, http) = served(protocol, &provider).await;
+        for cut in cuts {
+            let reply = http.send(talk(protocol).request(client)).await;
+            let what = format!("{client} → {protocol}, after {cut} events: {}", reply.text());
+            assert!(answer::stream_error(client, &reply.events()).is_some(), "{what}");
+            assert!(!reply.text().contains(success_marker(client)), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_means_the_same_wherever_packets_end() {
+    for (client, protocol) in pairs() {
+        let stream = native::stream(protocol).concat().into_bytes();
+        // The uncut stream, then one cut at each byte; every cut is a packet of its own.
+        let cuts = stream.len();
+        let script = stream.clone();
+        let provider = Upstream::start(move |number, _| {
+            let (head, tail) = script.split_at(number);
+            Answer::events([head, tail].into_iter().filter(|piece| !piece.is_empty()))
+        })
+        .await;
+        let (_served, http) = served(protocol, &provider).await;
+        let mut want = None;
+        for cut in 0..cuts {
+            let reply = http.send(talk(protocol).request(client)).await;
+            let got: Vec<Value> = reply.events().iter().map(|event| stable(event.json())).collect();
+            match &want {
+                None => {
+                    let answer = answer::stream(client, &reply.events());
+                    assert_eq!((answer.text.as_str(), answer.finish), (native::TEXT, Finish::Calls));
+                    want = Some(got);
+                }
+                Some(want) => assert_eq!(&got, want, "{client} → {protocol}, cut at {cut}"),
+            }
+        }
+    }
+}
+
+/// Without what is new in every answer: times, and ids where the upstream gives none.
+fn stable(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(members) => {
+            for (key, member) in members.iter_mut() {
+                if ["id", "item_id", "call_id", "created", "created_at", "responseId"].contains(&key.as_str())
+                {
+                    *member = Value::Null;
+                } else {
+                    *member = stable(member.take());
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = stable(item.take())),
+        _ => {}
+    }
+    value
+}
+
+/// A Gemini client that did not ask for `alt=sse`.
+async fn array(protocol: Protocol, answer: Answer) -> (String, String) {
+    let provider = Upstream::always(answer).await;
+    let (_served, http) = served(protocol, &provider).await;
+    let model = native::model(protocol);
+    let path = format!("/v1beta/models/{model}:streamGenerateContent");
+    let response = http.open(post(&path, talk(protocol).body(Protocol::Gemini))).await;
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let mut text = String::new();
+    read_rest(response.into_body(), &mut text).await;
+    (content_type, text)
+}
+
+#[tokio::test]
+async fn a_gemini_stream_without_sse_is_one_valid_array() {
+    for protocol in Protocol::ALL {
+        let stream = native::stream(protocol).concat();
+        for size in [1, 13, stream.len()] {
+            let (content_type, text) = array(protocol, Answer::events(stream.as_bytes().chunks(size))).await;
+            assert!(content_type.starts_with("application/json"), "{protocol}: {content_type}");
+            let chunks: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let events: Vec<support::client::Event> = chunks
+                .iter()
+                .map(|chunk| support::client::Event { name: None, data: chunk.to_string() })
+                .collect();
+            let answer = answer::stream(Protocol::Gemini, &events);
+            assert_eq!((answer.text.as_str(), answer.finish), (native::TEXT, Finish::Calls), "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gemini_array_that_breaks_is_still_an_array_and_says_so() {
+    for protocol in Protocol::ALL {
+        let (_, second_text) = native::text_at(protocol);
+        let begun = Answer::stream().frames(native::stream(protocol).into_iter().take(second_text)).cut();
+        let (_, text) = array(protocol, begun).await;
+        let chunks: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert!(chunks.last().unwrap()["error"]["code"].is_u64(), "{protocol}: {text}");
+        assert!(!text.contains("finishReason"), "{protocol}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_relayed_stream_arrives_event_by_event() {
+    for protocol in Protocol::ALL {
+        let go = Arc::new(Notify::new());
+        let frames = native::stream(protocol);
+        let (first_text, _) = native::text_at(protocol);
+        // One pause before each event: the client must have seen all before it.
+        let script = frames
+            .iter()
+            .skip(first_text)
+            .fold(Answer::stream().frames(&frames[..first_text]), |answer, frame| {
+                answer.frame(frame).wait(&go)
+            });
+        let provider = Upstream::always(script.end()).await;
+        let (_served, http) = served(protocol, &provider).await;
+        let response = http.open(talk(protocol).request(protocol)).await;
+        assert_eq!(response.headers()["x-accel-buffering"], "no", "{protocol}");
+        assert_eq!(response.headers()["cache-control"], "no-cache", "{protocol}");
+        let mut body = response.into_body();
+        let mut text = String::new();
+        for end in first_text + 1..=frames.len() {
+            read_until(&mut body, &mut text, &frames[..end].concat()).await;
+            go.notify_one();
+        }
+        read_rest(body, &mut text).await;
+        assert_eq!(text, frames.concat(), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_whole_still_serves_a_stream() {
+    for (client, protocol) in pairs().filter(|(client, protocol)| client != protocol) {
+        let provider = Upstream::always(Answer::json(native::document(protocol))).await;
+        let (_served, http) = served(protocol, &provider).await;
+        let reply = http.send(talk(protocol).request(client)).await;
+        let answer = answer::stream(client, &reply.events());
+        let got = (answer.text.as_str(), answer.finish, answer.calls.len());
+        assert_eq!(got, (native::TEXT, Finish::Calls, 1), "{client} → {protocol}: {}", reply.text());
+    }
+}
