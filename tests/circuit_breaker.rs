@@ -61,7 +61,7 @@ async fn three_failures_of_an_upstream_make_it_rest() {
             ("no head", false, Answer::none()),
             ("error in 200", false, Answer::json(native::error(protocol, 500, "no"))),
             ("empty stream", true, Answer::stream().end()),
-            ("error event", true, Answer::events([native::error_event(protocol, "no")])),
+            ("error event", true, Answer::events([native::error_event(protocol, 0, "no")])),
         ] {
             assert_eq!(after_four(protocol, stream, answer).await, (true, 3), "{protocol}: {what}");
         }
@@ -97,7 +97,7 @@ async fn streams_that_break_after_they_began_count() {
         let begun = || Answer::stream().frames(native::stream(protocol).into_iter().take(second_text));
         assert_eq!(after_four(protocol, true, begun().cut()).await, (true, 3), "{protocol}: cut");
         assert_eq!(after_four(protocol, true, begun().end()).await, (true, 3), "{protocol}: early end");
-        let reported = begun().frame(native::error_event(protocol, "no")).end();
+        let reported = begun().frame(native::error_event(protocol, second_text, "no")).end();
         assert_eq!(after_four(protocol, true, reported).await, (true, 3), "{protocol}: error event");
     }
 }

@@ -82,9 +82,10 @@ impl Failure {
                 let document = native::document(protocol).to_string();
                 Answer::with_headers(200, &[("content-type", "application/json")], document).shorten(20).cut()
             }
-            Failure::ErrorEvent => Answer::events([native::error_event(protocol, "no")]),
+            Failure::ErrorEvent => Answer::events([native::error_event(protocol, 0, "no")]),
             Failure::ErrorAfterOpening => {
-                Answer::stream().frames(opening).frame(native::error_event(protocol, "no")).end()
+                let error = native::error_event(protocol, opening.len(), "no");
+                Answer::stream().frames(opening).frame(error).end()
             }
             Failure::EmptyStream => Answer::stream().end(),
             Failure::CutAfterOpening => Answer::stream().frames(opening).cut(),

@@ -4,13 +4,23 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
+use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use aiproxy::layer::{ClassifyLayer, CollectLayer, RespondLayer, TranslateLayer};
+use aiproxy::{Body, Error, Payload};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::sync::Notify;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use support::answer::{self, Finish};
-use support::client::{Client, events, post, read_rest, read_until};
+use support::client::{Client, Event, events, post, read_rest, read_until};
 use support::gateway::{Served, gateway, upstream};
 use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
@@ -47,8 +57,11 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
             ("cut within an event", begun().frame(&torn).cut()),
             ("a clean end without the terminal event", begun().end()),
             ("a clean end within an event", begun().frame(&torn).end()),
-            ("an error event", begun().frame(native::error_event(protocol, "overloaded")).end()),
-            ("an error event, then a cut", begun().frame(native::error_event(protocol, "overloaded")).cut()),
+            ("an error event", begun().frame(native::error_event(protocol, second_text, "overloaded")).end()),
+            (
+                "an error event, then a cut",
+                begun().frame(native::error_event(protocol, second_text, "overloaded")).cut(),
+            ),
         ] {
             let what = format!("{client} → {protocol}: {how}");
             let provider = Upstream::always(answer).await;
@@ -66,7 +79,7 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
     }
 }
 
-fn is_error(event: &support::client::Event) -> bool {
+fn is_error(event: &Event) -> bool {
     let value = event.json();
     value.get("error").is_some_and(|error| !error.is_null()) || value["type"] == "response.failed"
 }
@@ -95,32 +108,70 @@ async fn every_early_end_is_an_error() {
     }
 }
 
+/// An upstream's body in pieces.
+#[derive(Clone)]
+struct Pieces(VecDeque<Bytes>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// The stream that a client reads when the upstream's comes in these pieces. Without a socket: there
+/// would be thousands.
+async fn through_layers(
+    client: Protocol,
+    protocol: Protocol,
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> Vec<Event> {
+    let pieces = Pieces(pieces.into_iter().collect());
+    let service = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(CollectLayer::default())
+        .layer(TranslateLayer::new(protocol))
+        .layer(ClassifyLayer::new())
+        .service(service_fn(move |_: Request<Payload>| {
+            let body = Body::new(pieces.clone());
+            let response = Response::builder().header("content-type", "text/event-stream").body(body);
+            std::future::ready(Ok::<_, Error>(response.unwrap()))
+        }));
+    let response = service.oneshot(talk(protocol).request(client)).await.unwrap();
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    events(std::str::from_utf8(&text).unwrap())
+}
+
 #[tokio::test]
 async fn a_stream_means_the_same_wherever_packets_end() {
     for (client, protocol) in pairs() {
-        let stream = native::stream(protocol).concat().into_bytes();
-        // The uncut stream, then one cut at each byte; every cut is a packet of its own.
-        let cuts = stream.len();
-        let script = stream.clone();
-        let provider = Upstream::start(move |number, _| {
-            let (head, tail) = script.split_at(number);
-            Answer::events([head, tail].into_iter().filter(|piece| !piece.is_empty()))
-        })
-        .await;
-        let (_served, http) = served(protocol, &provider).await;
-        let mut want = None;
-        for cut in 0..cuts {
-            let reply = http.send(talk(protocol).request(client)).await;
-            let got: Vec<Value> = reply.events().iter().map(|event| stable(event.json())).collect();
-            match &want {
-                None => {
-                    let answer = answer::stream(client, &reply.events());
-                    assert_eq!((answer.text.as_str(), answer.finish), (native::TEXT, Finish::Calls));
-                    want = Some(got);
-                }
-                Some(want) => assert_eq!(&got, want, "{client} → {protocol}, cut at {cut}"),
-            }
+        let stream = Bytes::from(native::stream(protocol).concat());
+        let whole = through_layers(client, protocol, [stream.clone()]).await;
+        let answer = answer::stream(client, &whole);
+        assert_eq!(
+            (answer.text.as_str(), answer.finish),
+            (native::TEXT, Finish::Calls),
+            "{client} → {protocol}"
+        );
+        let bytes = (0..stream.len()).map(|at| stream.slice(at..=at));
+        let by_byte = through_layers(client, protocol, bytes).await;
+        assert_same(&by_byte, &whole, || format!("{client} → {protocol}, byte by byte"));
+        for cut in 1..stream.len() {
+            let got = through_layers(client, protocol, [stream.slice(..cut), stream.slice(cut..)]).await;
+            assert_same(&got, &whole, || format!("{client} → {protocol}, cut at {cut}"));
         }
+    }
+}
+
+fn assert_same(got: &[Event], want: &[Event], what: impl FnOnce() -> String) {
+    if got != want {
+        let stable = |events: &[Event]| events.iter().map(|event| stable(event.json())).collect::<Vec<_>>();
+        assert_eq!(stable(got), stable(want), "{}", what());
     }
 }
 
@@ -164,10 +215,8 @@ async fn a_gemini_stream_without_sse_is_one_valid_array() {
             let (content_type, text) = array(protocol, Answer::events(stream.as_bytes().chunks(size))).await;
             assert!(content_type.starts_with("application/json"), "{protocol}: {content_type}");
             let chunks: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-            let events: Vec<support::client::Event> = chunks
-                .iter()
-                .map(|chunk| support::client::Event { name: None, data: chunk.to_string() })
-                .collect();
+            let events: Vec<Event> =
+                chunks.iter().map(|chunk| Event { name: None, data: chunk.to_string() }).collect();
             let answer = answer::stream(Protocol::Gemini, &events);
             assert_eq!((answer.text.as_str(), answer.finish), (native::TEXT, Finish::Calls), "{protocol}");
         }

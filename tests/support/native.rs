@@ -215,13 +215,13 @@ pub fn error(protocol: Protocol, status: u16, message: &str) -> Value {
     }
 }
 
-/// An error in the middle of a stream.
-pub fn error_event(protocol: Protocol, message: &str) -> String {
+/// An error in a stream, after so many events.
+pub fn error_event(protocol: Protocol, after: usize, message: &str) -> String {
     match protocol {
         Protocol::Anthropic => typed(&error(protocol, 529, message).to_string()),
         Protocol::OpenAi | Protocol::Gemini => data(&error(protocol, 503, message).to_string()),
         Protocol::Responses => typed(
-            &json!({"type": "response.failed", "sequence_number": 2, "response": {
+            &json!({"type": "response.failed", "sequence_number": after, "response": {
                 "id": "resp_1", "object": "response", "created_at": 1_700_000_000, "status": "failed",
                 "model": "gpt-4.1", "output": [], "error": {"code": "server_error", "message": message},
             }})
