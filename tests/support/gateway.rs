@@ -11,7 +11,7 @@ use aiproxy::gateway::UpstreamSpec;
 use aiproxy::server::{Drain, Pages, router, serve};
 use aiproxy::upstream::ApiType;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Protocol;
@@ -21,6 +21,8 @@ pub struct Served {
     pub addr: SocketAddr,
     /// What `/readyz` tells.
     pub ready: Arc<AtomicBool>,
+    /// Notified when it has stopped listening.
+    pub draining: Arc<Notify>,
     stop: mpsc::Sender<()>,
     pub task: JoinHandle<()>,
 }
@@ -37,13 +39,17 @@ impl Served {
         let (stop, stopped) = mpsc::channel(2);
         let ready = pages.ready.clone();
         ready.store(true, Ordering::Relaxed);
+        let draining = Arc::new(Notify::new());
         let begun = {
-            let ready = ready.clone();
-            Box::new(move || ready.store(false, Ordering::Relaxed))
+            let (ready, draining) = (ready.clone(), draining.clone());
+            Box::new(move || {
+                ready.store(false, Ordering::Relaxed);
+                draining.notify_one();
+            })
         };
         let drain = Drain { most: Duration::from_secs(60), begun };
         let task = tokio::spawn(serve(listener, router(gateway, pages), stopped, drain));
-        Served { addr, ready, stop, task }
+        Served { addr, ready, draining, stop, task }
     }
 
     /// Serves what a YAML text describes.
