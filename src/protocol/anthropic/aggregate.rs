@@ -50,10 +50,10 @@ impl Aggregator {
                 let block = members.get("content_block");
                 let block = BlockFold::new(block.as_ref().map_or("{}", Raw::as_str))?;
                 let index = index(members);
-                match self.blocks.iter().position(|(at, _)| *at == index) {
-                    Some(at) => self.blocks[at].1 = block,
-                    None if self.blocks.len() < MOST_BLOCKS => self.blocks.push((index, block)),
-                    None => {}
+                if let Some((_, slot)) = self.blocks.iter_mut().find(|(at, _)| *at == index) {
+                    *slot = block;
+                } else if self.blocks.len() < MOST_BLOCKS {
+                    self.blocks.push((index, block));
                 }
             }
             "content_block_delta" => {
@@ -184,8 +184,14 @@ impl BlockFold {
                         self.content.push(&self.members, key, &more);
                     }
                 }
-                "type" => {}
-                _ => self.members.set(key, value.raw()?.as_str()),
+                // Belong to the delta, not to the block.
+                "type" | "estimated_tokens" => {}
+                _ => {
+                    let raw = value.raw()?;
+                    if !raw.is_null() {
+                        self.members.set(key, raw.as_str());
+                    }
+                }
             }
             Ok::<_, Error>(())
         })

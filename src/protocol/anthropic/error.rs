@@ -230,3 +230,77 @@ fn sizes(message: &str) -> Option<(u64, u64)> {
 pub(crate) fn write_event(error: &ErrorView, out: &mut Vec<u8>) {
     write_named_event(out, "error", |out| write(error, out));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t169_overflows_are_told_in_the_words_that_agents_compact_on() {
+        for (words, told) in [
+            (
+                "This model's maximum context length is 128000 tokens. However, your messages resulted in 130,123 tokens.",
+                "prompt is too long: 130123 tokens > 128000 maximum",
+            ),
+            (
+                "The input token count (1100000) exceeds the maximum number of tokens allowed (1048576).",
+                "prompt is too long: 1100000 tokens > 1048576 maximum",
+            ),
+            (
+                "Your input exceeds the context window",
+                "prompt is too long: Your input exceeds the context window",
+            ),
+            ("prompt is too long: 9 tokens > 8 maximum", "prompt is too long: 9 tokens > 8 maximum"),
+            (
+                "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
+                "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
+            ),
+        ] {
+            let body = format!(
+                r#"{{"type":"error","error":{{"type":"invalid_request_error","message":"{words}"}}}}"#
+            );
+            let view = parse(400, body.as_bytes());
+            assert_eq!(view.kind, FaultKind::ContextLength, "{words}");
+            assert_eq!(message(&view), told);
+            assert_eq!(render(&view).0, 400);
+        }
+    }
+
+    #[test]
+    fn t166_t170_bodies_of_every_sort() {
+        let overloaded = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_1"}"#;
+        for (status, body, kind, words) in [
+            (529, &overloaded[..], FaultKind::Overloaded, "Overloaded"),
+            (200, overloaded, FaultKind::Overloaded, "Overloaded"),
+            (502, b"<html>Bad gateway</html>", FaultKind::BadUpstream, "upstream returned status 502"),
+            (429, b"", FaultKind::RateLimit, "upstream returned status 429"),
+            (404, br#"[{"error":{"message":"gone"}}]"#, FaultKind::NotFound, "gone"),
+            (401, br#"{"error":"no key"}"#, FaultKind::Authentication, "no key"),
+            (403, br#"{"detail":"not you"}"#, FaultKind::Permission, "not you"),
+            (
+                400,
+                br#"{"error":{"type":"invalid_request_error","message":"Your credit balance is too low"}}"#,
+                FaultKind::Billing,
+                "Your credit balance is too low",
+            ),
+            (418, br#"{"message":"teapot"}"#, FaultKind::InvalidRequest, "teapot"),
+        ] {
+            let view = parse(status, body);
+            assert_eq!((view.kind, view.message.as_str()), (kind, words), "{status}");
+        }
+        assert_eq!(parse(529, overloaded).request_id.as_deref(), Some("req_1"));
+        assert_eq!(render(&parse(503, b"")).0, 529);
+    }
+
+    #[test]
+    fn t167_hints_in_words_are_heard() {
+        for (words, milliseconds) in [
+            ("Please try again in 1.2s.", Some(1200)),
+            ("Please try again in 500ms", Some(500)),
+            ("try again in 2 minutes", Some(120_000)),
+            ("try again in a while", None),
+        ] {
+            assert_eq!(try_again(words), milliseconds.map(Duration::from_millis), "{words}");
+        }
+    }
+}

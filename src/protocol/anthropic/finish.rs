@@ -61,11 +61,6 @@ impl<'a> Stop<'a> {
         Ok(())
     }
 
-    /// Whether a reason has come.
-    pub(super) fn is_set(&self) -> bool {
-        self.reason.is_some()
-    }
-
     /// Detaches the fields from their document.
     pub(super) fn into_owned(self) -> Stop<'static> {
         Stop {

@@ -13,6 +13,15 @@
 //! | Free-text tools | none | a function with one `input` string |
 //! | n > 1, audio, stored state, foreign files | none | refused |
 //!
+//! ```
+//! use aiproxy::protocol::{Endpoint, Operation, Protocol, decode_request};
+//! let endpoint = Endpoint::new(Protocol::Anthropic, Operation::Generate);
+//! let body = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"Hi"}]}"#;
+//! let request = decode_request(&endpoint, body)?;
+//! assert_eq!(request.output.max_tokens, Some(9));
+//! # Ok::<_, aiproxy::protocol::RequestError>(())
+//! ```
+//!
 //! A signature that Gemini put on a call or on visible text reaches an Anthropic client as an empty
 //! thinking block: in front of the call, or behind the text (section 1.8).
 

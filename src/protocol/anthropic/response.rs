@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use super::block::{Block, citation};
 use super::finish::{self, Stop};
 use super::request::input;
+use super::state::{self, CallIds};
 use super::usage::{self, Counts};
-use super::{ANSWER_TOOL, error, state};
+use super::{ANSWER_TOOL, error};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Exchange, FaultKind, FinishReason, IdSource, Losses, Media, Opaque,
@@ -168,11 +169,12 @@ pub(crate) fn encode(
     w.key("role").text("assistant");
     w.key("model").string(&exchange.answer_model(&response.model));
     w.key("content").begin_array();
+    let mut ids = CallIds::new(exchange.seed);
     let last = choice.parts.len().saturating_sub(1);
     for (at, part) in choice.parts.iter().enumerate() {
         let cut = at == last && choice.finish.reason == FinishReason::Length;
         let citations = choice.citations.iter().filter(|(of, _)| *of == at).map(|(_, citation)| citation);
-        content(part, citations, cut, exchange, &mut w);
+        content(part, citations, cut, exchange, &mut ids, &mut w);
     }
     w.end_array();
     finish::write(&choice.finish, &mut w);
@@ -187,6 +189,7 @@ fn content<'c>(
     citations: impl Iterator<Item = &'c Citation<'c>>,
     cut: bool,
     exchange: &Exchange,
+    ids: &mut CallIds,
     w: &mut Writer<'_>,
 ) {
     match &part.kind {
@@ -202,12 +205,13 @@ fn content<'c>(
             if cut && !custom && json::as_object(arguments.as_ref()).is_none() {
                 return;
             }
+            let id = ids.next(id);
             if let Some(opaque) = &part.opaque {
-                carry(&state::bind_call(opaque, id), exchange, w);
+                carry(&state::bind_call(opaque, &id), exchange, w);
             }
             w.begin_object();
             w.key("type").text("tool_use");
-            w.key("id").string(id);
+            w.key("id").string(&id);
             w.key("name").string(&exchange.tool_names.client(name));
             w.key("input");
             input(arguments, *custom, &mut Losses::default(), w);

@@ -4,8 +4,10 @@
 //! signatures to calls and to visible text as well: those ride in an empty thinking block whose
 //! envelope names what it belongs to.
 
+use std::collections::HashSet;
+
 use crate::protocol::Protocol;
-use crate::protocol::canonical::{Opaque, OpaqueKind, Provider, envelope};
+use crate::protocol::canonical::{Opaque, OpaqueKind, Provider, derived_id, envelope};
 use crate::protocol::json::Str;
 
 /// What the envelope of a signature on visible text is bound to; no call has such an id.
@@ -42,6 +44,37 @@ pub(super) fn bind_call(opaque: &Opaque<'_>, id: &Str<'_>) -> Str<'static> {
 /// The envelope of a signature that belongs to the visible `text`.
 pub(super) fn bind_text(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
     envelope::seal(&Opaque { item_id: Some(Str::from(TEXT)), ..opaque.clone() }, text)
+}
+
+/// The ids of one answer's calls: the upstream's, unless clients could not use them (section 1.9).
+#[derive(Debug)]
+pub(super) struct CallIds {
+    seed: u64,
+    seen: HashSet<String>,
+    count: usize,
+}
+
+impl CallIds {
+    /// No calls yet.
+    pub(super) fn new(seed: u64) -> Self {
+        CallIds { seed, seen: HashSet::new(), count: 0 }
+    }
+
+    /// The id to show for the next call. Agents merge calls that share one (T092).
+    pub(super) fn next(&mut self, id: &Str<'_>) -> Str<'static> {
+        let plain = id.decode();
+        let usable = |c: char| c.is_ascii_alphanumeric() || "_.:|-".contains(c);
+        self.count += 1;
+        if !plain.is_empty()
+            && plain.len() <= 256
+            && plain.chars().all(usable)
+            && self.seen.insert(plain.to_string())
+        {
+            return id.clone().into_owned();
+        }
+        let made = derived_id("call_", format!("{}/{}/{plain}", self.seed, self.count).as_bytes());
+        Str::from(made)
+    }
 }
 
 /// What a client sent back in a `signature` or in `data`.

@@ -92,7 +92,10 @@ impl Aggregator {
             Ok::<_, Error>(())
         })?;
         let at = self.candidates.iter().position(|c| c.index == index).unwrap_or_else(|| {
-            self.candidates.push(Candidate { index, ..Candidate::default() });
+            // A hostile upstream shares the last one.
+            if self.candidates.len() < 128 {
+                self.candidates.push(Candidate { index, ..Candidate::default() });
+            }
             self.candidates.len() - 1
         });
         let Some(candidate) = self.candidates.get_mut(at) else { return Ok(()) };

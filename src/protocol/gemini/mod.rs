@@ -28,6 +28,7 @@ mod finish;
 mod keys;
 mod media;
 mod part;
+mod plain;
 mod schema;
 mod signature;
 mod usage;

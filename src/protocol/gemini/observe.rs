@@ -2,6 +2,7 @@
 
 use super::error::Body as ErrorBody;
 use super::keys::{camel, each};
+use super::plain;
 use super::usage::Counts;
 use crate::protocol::canonical::{ErrorView, Usage};
 use crate::protocol::json::{Error, Kind, Reader};
@@ -13,6 +14,12 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
         return Signal::Quiet;
     }
     let Ok(text) = std::str::from_utf8(&event.data) else { return Signal::Quiet };
+    if let Some(chunk) = plain::read(text) {
+        if let Some(counts) = chunk.counts {
+            counts.absorb(&mut state.usage);
+        }
+        return if chunk.text.is_empty() { Signal::Quiet } else { Signal::Content };
+    }
     let mut seen = Seen::default();
     let read = each(&mut Reader::new(text), |chunk| seen.chunk(chunk));
     if let Some(error) = seen.error {

@@ -5,11 +5,13 @@
 
 mod json_schema;
 mod openapi;
+mod standard;
 #[cfg(test)]
 mod tests;
 
 pub(super) use json_schema::to_json_schema;
-pub(super) use openapi::{from_openapi, to_openapi};
+pub(super) use openapi::to_openapi;
+pub(super) use standard::from_openapi;
 
 use crate::protocol::json::{Error, Kind, Raw, Reader};
 

@@ -1,5 +1,6 @@
 //! Streams: an upstream's chunks to canonical events, canonical events to a client's chunks.
 
+mod candidate;
 mod decode;
 mod encode;
 mod grounding;

@@ -19,6 +19,7 @@ impl Counts {
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let mut counts = Counts::default();
         reader.lenient_object(|key, value| {
+            // Modality lists end in `Details` and are not looked at.
             let slot = match &*camel(key) {
                 "promptTokenCount" => &mut counts.prompt,
                 "toolUsePromptTokenCount" => &mut counts.tool_use,

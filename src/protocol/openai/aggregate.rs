@@ -125,10 +125,12 @@ impl Aggregator {
     }
 
     fn choice(&mut self, value: &mut Reader<'_>) -> Result<(), Error> {
-        let mut index = 0;
+        let (mut index, mut has_delta) = (0, false);
         value.clone().lenient_object(|key, value| {
-            if key == "index" {
-                index = value.lenient_u64()?.unwrap_or(0);
+            match key {
+                "index" => index = value.lenient_u64()?.unwrap_or(0),
+                "delta" => has_delta = value.peek()? == Kind::Object,
+                _ => {}
             }
             Ok::<_, Error>(())
         })?;
@@ -143,14 +145,18 @@ impl Aggregator {
             }
         };
         let Some(choice) = self.choices.get_mut(at) else { return value.skip() };
-        value.lenient_object(|key, value| choice.member(key, value))
+        value.lenient_object(|key, value| match key {
+            // Perplexity repeats the whole message beside each delta.
+            "message" if has_delta => value.skip(),
+            _ => choice.member(key, value),
+        })
     }
 
     /// The whole answer.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, ErrorView> {
         let whole = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
         let said = self.choices.iter().any(ChoiceFold::said_something);
-        if !whole && !(self.marked && said) {
+        if !(whole || self.marked && said) {
             return Err(error::bad_upstream("the upstream's stream ended too early"));
         }
         self.top.set("object", "\"chat.completion\"");
@@ -180,10 +186,7 @@ impl ChoiceFold {
         match (key, value.peek()?) {
             ("index", _) => value.skip()?,
             ("delta", Kind::Object) => value.object(|key, value| self.delta(key, value))?,
-            // Perplexity repeats the whole message beside each delta.
-            ("message", Kind::Object) if self.message.members.is_empty() => {
-                value.object(|key, value| self.delta(key, value))?;
-            }
+            ("message", Kind::Object) => value.object(|key, value| self.delta(key, value))?,
             ("delta" | "message", _) => value.skip()?,
             ("finish_reason", Kind::String) => {
                 self.finish = Some(value.string()?.as_escaped().to_owned()).filter(|word| !word.is_empty());

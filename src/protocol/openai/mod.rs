@@ -34,5 +34,12 @@ pub(super) mod response;
 pub(super) mod stream;
 mod usage;
 
+/// The key under which an exchange remembers that the client speaks of `functions`, which Chat
+/// answers with `function_call` (section 3.5).
+const LEGACY_FUNCTIONS: &str = "functions";
+
+/// The tag of `web_search_options`, which Chat gives beside the tools and not among them.
+const WEB_SEARCH: &str = "web_search";
+
 #[cfg(test)]
 mod corpus;

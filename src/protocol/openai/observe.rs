@@ -3,6 +3,8 @@
 //! This runs on every event of every relayed stream, so a plain delta is recognised by its bytes.
 //! That is safe: inside a JSON string every quote is escaped, so `"content":"` can only be a member.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 use crate::protocol::canonical::{ErrorView, Usage};
@@ -42,23 +44,48 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
     }
 }
 
-/// Whether the bytes hold text or pieces of a call, and nothing else that matters.
-fn is_plain_delta(data: &[u8]) -> bool {
-    let has_text = after(data, b"\"content\":\"").is_some_and(|rest| rest.first() != Some(&b'"'))
-        || after(data, b"\"reasoning_content\":\"").is_some_and(|rest| rest.first() != Some(&b'"'))
-        || after(data, b"\"tool_calls\":[").is_some_and(|rest| rest.first() != Some(&b']'));
-    has_text
-        && memmem::find(data, b"\"error\"").is_none()
-        && is_null(data, b"\"finish_reason\"")
-        && is_null(data, b"\"usage\"")
+/// The members that a plain delta may have, and those that must be looked at closely. Searchers are
+/// made once: making one costs more than the search.
+struct Needles {
+    begun: [(memmem::Finder<'static>, u8); 3],
+    error: memmem::Finder<'static>,
+    finish: memmem::Finder<'static>,
+    usage: memmem::Finder<'static>,
 }
 
-fn after<'d>(data: &'d [u8], key: &[u8]) -> Option<&'d [u8]> {
-    data.get(memmem::find(data, key)? + key.len()..)
+static NEEDLES: LazyLock<Needles> = LazyLock::new(|| {
+    let needle = |key: &'static str| memmem::Finder::new(key.as_bytes());
+    Needles {
+        begun: [
+            (needle(r#""content":""#), b'"'),
+            (needle(r#""tool_calls":["#), b']'),
+            (needle(r#""reasoning_content":""#), b'"'),
+        ],
+        error: needle(r#""error""#),
+        finish: needle(r#""finish_reason""#),
+        usage: needle(r#""usage""#),
+    }
+});
+
+/// Whether the bytes hold text or pieces of a call, and nothing else that matters.
+fn is_plain_delta(data: &[u8]) -> bool {
+    let needles = &*NEEDLES;
+    // An empty value ends where it begins.
+    let begun = |(key, end): &(memmem::Finder<'static>, u8)| {
+        after(data, key).is_some_and(|rest| rest.first() != Some(end))
+    };
+    needles.begun.iter().any(begun)
+        && needles.error.find(data).is_none()
+        && is_null(data, &needles.finish)
+        && is_null(data, &needles.usage)
+}
+
+fn after<'d>(data: &'d [u8], key: &memmem::Finder<'_>) -> Option<&'d [u8]> {
+    data.get(key.find(data)? + key.needle().len()..)
 }
 
 /// Whether every member of this name is null, or there is none.
-fn is_null(data: &[u8], key: &[u8]) -> bool {
+fn is_null(data: &[u8], key: &memmem::Finder<'_>) -> bool {
     let mut rest = data;
     while let Some(value) = after(rest, key) {
         if !value.starts_with(b":null") {

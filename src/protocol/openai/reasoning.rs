@@ -93,7 +93,7 @@ impl<'a> Fields<'a> {
 
     /// The last state among the details.
     pub fn state(&self) -> Option<Opaque<'a>> {
-        self.blocks.iter().chain(&self.details).filter_map(Entry::native_state).last()
+        self.details.iter().rev().chain(self.blocks.iter().rev()).find_map(Entry::native_state)
     }
 
     /// The parts of an assistant message in a client's history.

@@ -1,6 +1,7 @@
 //! Content blocks of messages and tool results to parts.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::super::block::Block;
 use super::super::state::{self, Returned};
@@ -15,7 +16,7 @@ pub(super) struct Content<'a> {
     document: &'a str,
     pub(super) parts: Vec<Part<'a>>,
     /// Signatures whose call is still to come.
-    pending: Vec<(Str<'static>, Opaque<'static>)>,
+    pending: HashMap<String, Opaque<'static>>,
     /// Whether reasoning came back altered.
     pub(super) mutated: bool,
 }
@@ -23,7 +24,7 @@ pub(super) struct Content<'a> {
 impl<'a> Content<'a> {
     /// `document` is what the readers given to [`read`](Self::read) read.
     pub(super) fn new(document: &'a str) -> Self {
-        Content { document, parts: Vec::new(), pending: Vec::new(), mutated: false }
+        Content { document, parts: Vec::new(), pending: HashMap::new(), mutated: false }
     }
 
     /// Reads a string, a list of blocks, one block, or `null`: all are sent in the wild (T135).
@@ -102,7 +103,7 @@ impl<'a> Content<'a> {
             None => None,
             Some(value) => match state::open(value, OpaqueKind::Signature, &text) {
                 Returned::Own(opaque) => Some(opaque),
-                Returned::Call(id, opaque) => return self.pending.push((id, opaque)),
+                Returned::Call(id, opaque) => return self.hold(&id, opaque),
                 Returned::Text(opened) => return self.signed_text(opened),
                 Returned::Mutated => return self.mutated = true,
             },
@@ -118,10 +119,14 @@ impl<'a> Content<'a> {
                 cache: None,
                 opaque: Some(opaque),
             }),
-            Returned::Call(id, opaque) => self.pending.push((id, opaque)),
+            Returned::Call(id, opaque) => self.hold(&id, opaque),
             Returned::Text(opened) => self.signed_text(opened),
             Returned::Mutated => self.mutated = true,
         }
+    }
+
+    fn hold(&mut self, id: &Str<'_>, opaque: Opaque<'static>) {
+        self.pending.insert(id.decode().into_owned(), opaque);
     }
 
     /// A signature of the text before it, or of an empty text of its own (T103).
@@ -141,8 +146,7 @@ impl<'a> Content<'a> {
     fn call(&mut self, block: Block<'a>) -> Result<(), Error> {
         let name = block.name.clone().ok_or_else(|| missing(&block, "a tool_use block with `name`"))?;
         let id = block.id.clone().unwrap_or_default();
-        let opaque = self.pending.iter().position(|(owner, _)| *owner == id);
-        let opaque = opaque.map(|at| self.pending.swap_remove(at).1);
+        let opaque = self.pending.remove(id.decode().as_ref());
         let arguments = Cow::Borrowed(block.arguments());
         let kind = PartKind::ToolCall { id, name, arguments, custom: false };
         self.parts.push(Part { kind, cache: block.cache, opaque });

@@ -17,7 +17,7 @@ use crate::protocol::{Protocol, RequestError};
 ///
 /// If it is not well formed, or lacks what no upstream can do without.
 pub(crate) fn decode(body: &str) -> Result<Request<'_>, RequestError> {
-    let mut decoder = Decoder { body, request: Request::default(), has_messages: false };
+    let mut decoder = Decoder { body, request: Request::default(), notes: Vec::new(), has_messages: false };
     json::document(body, |key, value| decoder.member(key, value))?;
     if decoder.request.model.is_empty() {
         return Err(RequestError::invalid("model", "is required"));
@@ -25,12 +25,17 @@ pub(crate) fn decode(body: &str) -> Result<Request<'_>, RequestError> {
     if !decoder.has_messages {
         return Err(RequestError::invalid("messages", "is required"));
     }
+    for note in std::mem::take(&mut decoder.notes) {
+        decoder.extra(note.to_owned(), Raw::from_json("null"));
+    }
     Ok(decoder.request)
 }
 
 struct Decoder<'a> {
     body: &'a str,
     request: Request<'a>,
+    /// Names under which an encoder can report what has no place in the hub.
+    notes: Vec<&'static str>,
     has_messages: bool,
 }
 
@@ -82,10 +87,9 @@ impl<'a> Decoder<'a> {
         self.request.extras.push((Str::from(key), raw));
     }
 
-    /// Notes what has no place in the hub under a name that an encoder can report as lost.
     fn note(&mut self, name: &'static str) {
-        if !self.request.extras.iter().any(|(key, _)| *key == name) {
-            self.extra(name.to_owned(), Raw::from_json("null"));
+        if !self.notes.contains(&name) {
+            self.notes.push(name);
         }
     }
 

@@ -108,8 +108,11 @@ fn items<'p>(
     losses: &mut Losses,
 ) -> Result<Vec<Item<'p>>, RequestError> {
     let mut items: Vec<Item<'p>> = Vec::with_capacity(turn.parts.len());
+    let mut had_blank = false;
     for part in &turn.parts {
-        if is_sendable(context, turn.role, part, losses)? {
+        let is_blank = is_blank(context, part);
+        had_blank |= is_blank;
+        if is_sendable(context, turn.role, part, losses)? && !is_blank {
             // Thinking blocks take no mark (T130).
             let cache = part.cache.filter(|_| !matches!(part.kind, PartKind::Reasoning { .. }));
             items.push(Item { block: Block::Part(part), cache });
@@ -118,23 +121,23 @@ fn items<'p>(
             last.cache.get_or_insert(mark);
         }
     }
-    without_blanks(context, turn, items)
-}
-
-/// The API refuses text of nothing but white space. Beside other content it says nothing; alone it
-/// would be an empty question (T125).
-fn without_blanks<'p>(
-    context: &Context<'p>,
-    turn: &Turn<'_>,
-    mut items: Vec<Item<'p>>,
-) -> Result<Vec<Item<'p>>, RequestError> {
-    let had_any = !items.is_empty();
-    items.retain(|item| item.as_text().is_none_or(|text| !text.is_blank()));
-    if had_any && items.is_empty() && turn.role == Role::User {
+    if had_blank && items.is_empty() && turn.role == Role::User {
         let message = "text must hold more than white space";
         return Err(RequestError::invalid(context.content_param(), message));
     }
     Ok(items)
+}
+
+/// The API refuses text of nothing but white space. Beside other content it says nothing; alone it
+/// would be an empty question (T125). Anthropic's own clients replay what its own models wrote, and
+/// that it takes.
+fn is_blank(context: &Context<'_>, part: &Part<'_>) -> bool {
+    match &part.kind {
+        PartKind::Text { text } | PartKind::Refusal { text } => {
+            !context.is_native() && !text.is_empty() && text.is_blank()
+        }
+        _ => false,
+    }
 }
 
 fn is_sendable(

@@ -87,7 +87,10 @@ fn wanted(context: &Context<'_>, losses: &mut Losses) -> Settings {
     // Anthropic's own clients ask for effort without switching reasoning on.
     let effort_only = context.is_native() && asked.mode == ReasoningMode::Unset && asked.budget.is_none();
     if effort_only || matches!(capabilities.thinking, Thinking::None | Thinking::Level) {
-        let effort = asked.effort.and_then(|effort| word(context, effort, losses));
+        let effort = match asked.effort {
+            Some(effort) if capabilities.effort => word(context, effort, losses),
+            _ => None,
+        };
         if !effort_only || effort.is_none() {
             losses.drop("reasoning");
         }

@@ -242,9 +242,9 @@ impl Decoder {
             }
             Some("tool_use") => self.call(index, block, sink),
             Some(_) => {
+                // Told whole when it ends: no other protocol has a use for its beginning.
                 let fold = BlockFold::new(block.raw().as_str())?;
                 self.open.push(Open { index, kind: Kind::Opaque(Box::new(fold)) });
-                // It takes its turn now and is told whole at its end.
             }
         }
         Ok(())

@@ -4,7 +4,8 @@
 //! not change from delta to delta is rendered once, when the block opens.
 
 use super::super::response::{cite, malformed, message_id, placeholder};
-use super::super::{error, finish, state, usage};
+use super::super::state::{self, CallIds};
+use super::super::{error, finish, usage};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Delta, Event, Exchange, Finish, FinishReason, NameMap, Opaque, PartHeader, Usage,
@@ -20,6 +21,7 @@ pub struct Encoder {
     upstream: Protocol,
     shows_reasoning: bool,
     seed: u64,
+    ids: CallIds,
     /// Index of the next block.
     next: u64,
     part: Part,
@@ -66,6 +68,7 @@ impl Encoder {
             upstream: exchange.upstream,
             shows_reasoning: exchange.show_reasoning,
             seed: exchange.seed,
+            ids: CallIds::new(exchange.seed),
             next: 0,
             part: Part::Hidden,
             prefix: Vec::new(),
@@ -137,16 +140,17 @@ impl Encoder {
             PartHeader::Reasoning => Part::Waiting(Sort::Thinking),
             PartHeader::Redacted => Part::Redacted,
             PartHeader::ToolCall { id, name, custom } => {
+                let id = self.ids.next(id);
                 // Gemini signs calls; its calls come in one piece, so holding them costs no time.
                 if self.upstream == Protocol::Gemini && self.shows_reasoning {
                     Part::HeldCall {
-                        id: id.clone().into_owned(),
+                        id,
                         name: name.clone().into_owned(),
                         custom: *custom,
                         arguments: Str::EMPTY,
                     }
                 } else {
-                    self.open_call(id, name, *custom, out)
+                    self.open_call(&id, name, *custom, out)
                 }
             }
             PartHeader::Media { mime } => {

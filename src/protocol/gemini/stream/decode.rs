@@ -1,16 +1,18 @@
 //! An upstream's chunks to canonical events (3.2).
 
+use std::collections::HashSet;
+
 use super::super::error::Body as ErrorBody;
 use super::super::finish;
 use super::super::keys::{camel, each};
 use super::super::part::{Body, Call, Part};
-use super::super::signature;
+use super::super::plain::{self, Plain};
 use super::super::usage::Counts;
-use super::grounding::{Metadata, Offsets};
+use super::candidate::{Candidate, Open, Partial, cite, close, finish_of, has_one_choice, index_of, sign};
+use super::grounding::Metadata;
 use super::partial::PartialArgs;
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, FaultKind, Finish, FinishReason, IdSource, PartHeader, PartMeta, Sequencer,
-    Usage,
+    Delta, ErrorView, Event, FaultKind, Finish, FinishReason, IdSource, PartHeader, Sequencer, Usage,
 };
 use crate::protocol::json::{Error, Reader, Str};
 use crate::protocol::{Protocol, sse};
@@ -22,66 +24,13 @@ pub struct Decoder {
     candidates: Vec<Candidate>,
     ids: IdSource,
     /// Ids of the calls so far: agents merge calls that share one (T065).
-    seen_ids: Vec<String>,
+    seen_ids: HashSet<String>,
     usage: Usage,
     blocked: Option<Finish<'static>>,
     started: bool,
     ended: bool,
-}
-
-/// What one candidate has said so far.
-#[derive(Debug)]
-struct Candidate {
-    index: u32,
-    next_key: u32,
-    open: Option<Open>,
-    called: bool,
-    reason: Option<Str<'static>>,
-    message: Option<Str<'static>>,
-    partial: Option<Partial>,
-    grounding: Option<Metadata>,
-    offsets: Offsets,
-}
-
-/// The text part that further text may belong to.
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    key: u32,
-    thought: bool,
-    /// Signed text takes no more.
-    sealed: bool,
-    /// Characters of visible text before it.
-    base: u64,
-}
-
-/// A call whose arguments come in pieces.
-#[derive(Debug)]
-struct Partial {
-    id: Option<Str<'static>>,
-    name: Str<'static>,
-    signature: Option<Str<'static>>,
-    args: PartialArgs,
-}
-
-impl Candidate {
-    fn new(index: u32) -> Self {
-        Candidate {
-            index,
-            next_key: 0,
-            open: None,
-            called: false,
-            reason: None,
-            message: None,
-            partial: None,
-            grounding: None,
-            offsets: Offsets::default(),
-        }
-    }
-
-    fn key(&mut self) -> u32 {
-        self.next_key += 1;
-        self.next_key
-    }
+    /// Whether the chunk at hand speaks of the first choice only.
+    one_choice: bool,
 }
 
 impl Decoder {
@@ -90,11 +39,12 @@ impl Decoder {
             sequencer: Sequencer::default(),
             candidates: Vec::new(),
             ids: IdSource::new(seed),
-            seen_ids: Vec::new(),
+            seen_ids: HashSet::new(),
             usage: Usage::default(),
             blocked: None,
             started: false,
             ended: false,
+            one_choice: false,
         }
     }
 
@@ -103,14 +53,36 @@ impl Decoder {
             return;
         }
         match std::str::from_utf8(&event.data) {
-            Ok(text) => self.document(text, sink),
+            Ok(text) => match plain::read(text).filter(|_| self.started) {
+                Some(chunk) => self.plain(chunk, sink),
+                None => self.document(text, sink),
+            },
             Err(_) => self.fail(unreadable(), sink),
+        }
+    }
+
+    /// The hot path: more text of the first choice.
+    fn plain(&mut self, chunk: Plain<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        let at = self.slot(0);
+        self.text(at, chunk.text, chunk.thought, None, sink);
+        if let Some(counts) = chunk.counts {
+            self.count(&counts, sink);
+        }
+    }
+
+    /// Counts are running totals: only news is passed on.
+    fn count(&mut self, counts: &Counts, sink: &mut impl FnMut(Event<'_>)) {
+        let before = self.usage;
+        counts.absorb(&mut self.usage);
+        if self.usage != before {
+            sink(Event::Usage(self.usage));
         }
     }
 
     /// Takes one JSON document: a chunk, or a list of chunks (T016).
     pub(in super::super) fn document(&mut self, text: &str, sink: &mut impl FnMut(Event<'_>)) {
         let mut reader = Reader::new(text);
+        self.one_choice = has_one_choice(text);
         let mut error = None;
         let read = each(&mut reader, |chunk| {
             if error.is_none() {
@@ -150,11 +122,7 @@ impl Decoder {
             Ok::<_, Error>(())
         })?;
         if let Some(counts) = counts {
-            let before = self.usage;
-            counts.absorb(&mut self.usage);
-            if self.usage != before {
-                sink(Event::Usage(self.usage));
-            }
+            self.count(&counts, sink);
         }
         Ok(error)
     }
@@ -184,7 +152,7 @@ impl Decoder {
     }
 
     fn candidate(&mut self, reader: &mut Reader<'_>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
-        let at = self.slot(index_of(reader)?);
+        let at = self.slot(if self.one_choice { 0 } else { index_of(reader)? });
         reader.lenient_object(|key, value| {
             match key {
                 "content" => self.content(at, value, sink)?,
@@ -401,12 +369,12 @@ impl Decoder {
             let legal = |b: u8| b.is_ascii_alphanumeric() || b"_.:|-".contains(&b);
             (1..=256).contains(&id.len()) && id.as_escaped().bytes().all(legal)
         };
-        let own = id.filter(fits).filter(|id| !self.seen_ids.iter().any(|seen| *id == seen.as_str()));
+        let own = id.filter(fits).filter(|id| !self.seen_ids.contains(id.as_escaped()));
         let id = match own {
             Some(id) => id.into_owned(),
             None => Str::from(self.ids.short("call_")),
         };
-        self.seen_ids.push(id.as_escaped().to_owned());
+        self.seen_ids.insert(id.as_escaped().to_owned());
         id
     }
 
@@ -484,45 +452,4 @@ impl Decoder {
 
 fn unreadable() -> ErrorView {
     ErrorView::new(FaultKind::BadUpstream, "the upstream sent a chunk that is no JSON object")
-}
-
-/// `index` may stand after the content.
-fn index_of(reader: &Reader<'_>) -> Result<u32, Error> {
-    let mut index = 0;
-    reader.clone().lenient_object(|key, value| {
-        if key == "index" {
-            index = value.lenient_u64()?.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok(index)
-}
-
-fn finish_of(candidate: &mut Candidate) -> Finish<'static> {
-    let stop = Str::from_escaped("STOP");
-    let reason = candidate.reason.as_ref().unwrap_or(&stop);
-    finish::decode(reason, candidate.message.take(), candidate.called)
-}
-
-/// State of a part.
-fn sign(sequencer: &mut Sequencer<u32>, choice: u32, key: u32, signature: Option<Str<'_>>) {
-    if let Some(value) = signature {
-        sequencer.meta(choice, &key, PartMeta { opaque: signature::native(value) });
-    }
-}
-
-/// Ends the open text part.
-fn close(sequencer: &mut Sequencer<u32>, candidate: &mut Candidate, sink: &mut impl FnMut(Event<'_>)) {
-    if let Some(open) = candidate.open.take() {
-        sequencer.end(candidate.index, &open.key, true, sink);
-    }
-}
-
-/// Names the sources on the last text part.
-fn cite(sequencer: &mut Sequencer<u32>, candidate: &Candidate, sink: &mut impl FnMut(Event<'_>)) {
-    let Some(grounding) = &candidate.grounding else { return };
-    let Some(open) = candidate.open.filter(|open| !open.thought) else { return };
-    for citation in grounding.citations(&candidate.offsets, open.base) {
-        sequencer.delta(candidate.index, &open.key, Delta::Citation(citation), sink);
-    }
 }

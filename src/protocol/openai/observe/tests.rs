@@ -1,1 +1,73 @@
+use super::*;
+use crate::protocol::canonical::FaultKind;
 
+fn see(state: &mut Observation, data: &str) -> Signal {
+    event(&sse::Event { name: None, data: data.as_bytes().into() }, state)
+}
+
+#[test]
+fn content_begins_with_what_means_something() {
+    for (delta, content) in [
+        (r#"{"role":"assistant","content":""}"#, false),
+        (r#"{"role":"assistant","content":null,"tool_calls":[]}"#, false),
+        ("{}", false),
+        ("null", false),
+        (r#"{"content":"x"}"#, true),
+        (r#"{ "content" : "x" }"#, true),
+        (r#"{"content":"\""}"#, true),
+        (r#"{"content":"","reasoning_content":"x"}"#, true),
+        (r#"{"content":"","reasoning":"x"}"#, true),
+        (r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"x"}]}"#, true),
+        (r#"{"refusal":"x"}"#, true),
+        (r#"{"tool_calls":[{"index":0}]}"#, true),
+        (r#"{"function_call":{"name":"f"}}"#, true),
+    ] {
+        for finish in [r#","finish_reason":null"#, ""] {
+            let data =
+                format!(r#"{{"id":"c","choices":[{{"index":0,"delta":{delta}{finish}}}],"usage":null}}"#);
+            let signal = see(&mut Observation::default(), &data);
+            assert_eq!(signal == Signal::Content, content, "{data}");
+        }
+    }
+}
+
+#[test]
+fn t021_a_stream_may_end_after_its_finish_and_not_before() {
+    let mut state = Observation::default();
+    let delta = r#"{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}"#;
+    see(&mut state, delta);
+    assert!(!state.may_end);
+    let last = r#"{"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}]}"#;
+    assert_eq!(see(&mut state, last), Signal::Content);
+    assert!(state.may_end);
+    see(&mut state, r#"{"choices":[{"index":1,"delta":{"content":"y"},"finish_reason":null}]}"#);
+    assert!(!state.may_end, "the other choice has yet to finish");
+    assert_eq!(see(&mut state, "[DONE] "), Signal::Quiet);
+    assert!(state.may_end);
+}
+
+#[test]
+fn t052_usage_is_seen_wherever_it_stands() {
+    let mut state = Observation::default();
+    see(
+        &mut state,
+        r#"{"choices":[{"delta":{"content":"x"}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#,
+    );
+    see(&mut state, r#"{"choices":[{"delta":{"content":"x"}}],"usage": {"completion_tokens":2}}"#);
+    assert_eq!((state.usage.input, state.usage.output), (Some(3), Some(2)));
+    see(&mut state, r#"{"choices":[],"x_groq":{"usage":{"completion_tokens":5}}}"#);
+    assert_eq!(state.usage.output, Some(5));
+    assert_eq!(usage_of(r#"{"choices":[],"usage":{"prompt_tokens":3}}"#).input, Some(3));
+    assert!(usage_of("<html>").is_empty());
+}
+
+#[test]
+fn t018_errors_are_seen_even_beside_content() {
+    let mut state = Observation::default();
+    let data =
+        r#"{"error":{"message":"m","code":429},"choices":[{"delta":{"content":"x"},"finish_reason":null}]}"#;
+    assert!(matches!(see(&mut state, data), Signal::Error(view) if view.kind == FaultKind::RateLimit));
+    let quoted = r#"{"choices":[{"delta":{"content":"say \"error\": \"usage\""},"finish_reason":null}]}"#;
+    assert_eq!(see(&mut state, quoted), Signal::Content);
+    assert_eq!(see(&mut state, "half {"), Signal::Quiet);
+}

@@ -7,10 +7,7 @@ use crate::protocol::canonical::{
     Choice, ErrorView, Exchange, Finish, FinishReason, IdSource, Media, MediaSource, Part, PartKind, Response,
 };
 use crate::protocol::json::{Error, Reader, Str, Writer};
-use crate::protocol::openai::{citations, error, finish, reasoning, usage};
-
-/// The key under which an exchange remembers that the client speaks of `functions`.
-const LEGACY_FUNCTIONS: &str = "functions";
+use crate::protocol::openai::{LEGACY_FUNCTIONS, citations, error, finish, reasoning, usage};
 
 /// Appends the answer.
 pub(crate) fn encode(

@@ -39,6 +39,19 @@ impl<'a> Chunk<'a> {
         Ok(chunk)
     }
 
+    /// Whether the chunk is more than a prelude.
+    fn begins(&self) -> bool {
+        let mut any = self.id.as_ref().is_some_and(|id| !id.is_empty());
+        if let Some(mut list) = self.choices.clone() {
+            // The list is well formed: the whole chunk has been read.
+            let _ = list.array(|_| {
+                any = true;
+                Ok::<_, Error>(())
+            });
+        }
+        any
+    }
+
     fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), Error> {
         match key {
             "choices" if value.peek()? == Kind::Array => self.choices = Some(value.clone()),
@@ -141,18 +154,9 @@ impl Decoder {
         }
     }
 
-    /// The prelude of Azure has neither id nor choices and begins nothing (T019).
+    /// Tells the start once. The prelude of Azure has neither id nor choices and begins nothing (T019).
     fn start(&mut self, chunk: &Chunk<'_>, sink: &mut impl FnMut(Event<'_>)) {
-        let says = chunk.id.as_ref().is_some_and(|id| !id.is_empty())
-            || chunk.choices.clone().is_some_and(|mut list| {
-                let mut any = false;
-                let _ = list.array(|_| {
-                    any = true;
-                    Ok::<_, Error>(())
-                });
-                any
-            });
-        if self.started || !says {
+        if self.started || !chunk.begins() {
             return;
         }
         self.started = true;
@@ -202,7 +206,7 @@ impl Decoder {
         let finished = |choice: &ChoiceState| choice.finish.is_some();
         let whole = !self.choices.is_empty() && self.choices.iter().all(finished);
         let said = self.choices.iter().any(|choice| finished(choice) || choice.has_parts());
-        if !whole && !(marked && said) {
+        if !(whole || marked && said) {
             return self.fail(error::bad_upstream("the upstream's stream ended too early"), sink);
         }
         if self.choices.iter().any(ChoiceState::has_nameless_call) {

@@ -5,7 +5,7 @@
 
 use crate::protocol::canonical::media::data_url;
 use crate::protocol::canonical::{
-    Citation, Delta, Event, Exchange, Finish, FinishReason, NameMap, Opaque, PartHeader, Usage,
+    Citation, Delta, Event, Exchange, Finish, FinishReason, Opaque, PartHeader, Usage,
 };
 use crate::protocol::json::{Str, Writer};
 use crate::protocol::openai::response::{answer_id, explanation, is_legacy, unwrap_input, write_image};
@@ -18,7 +18,7 @@ const MOST_CHOICES: u32 = 128;
 /// Encodes a Chat client's stream.
 #[derive(Debug)]
 pub struct Encoder {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     legacy: bool,
     /// Everything up to the value of `choices`.
     head: Vec<u8>,
@@ -82,7 +82,7 @@ impl Encoder {
     pub(crate) fn new(exchange: &Exchange) -> Self {
         Encoder {
             legacy: is_legacy(exchange),
-            exchange: exchange.clone(),
+            exchange: Box::new(exchange.clone()),
             head: Vec::new(),
             text_head: Vec::new(),
             choices: Vec::new(),
@@ -194,13 +194,11 @@ impl Encoder {
             (Delta::Text(text), Open::Refusal) => self.chunk(choice, None, out, |w| {
                 w.key("refusal").string(text);
             }),
-            (Delta::Text(text), Open::Reasoning { .. }) => {
-                if self.exchange.show_reasoning {
-                    state.held.push(text);
-                    self.chunk(choice, None, out, |w| {
-                        w.key("reasoning_content").string(text);
-                    });
-                }
+            (Delta::Text(text), Open::Reasoning { .. }) if self.exchange.show_reasoning => {
+                state.held.push(text);
+                self.chunk(choice, None, out, |w| {
+                    w.key("reasoning_content").string(text);
+                });
             }
             (Delta::Arguments(text), Open::Call { form: Form::Unwrapped, .. })
             | (Delta::Media(text), Open::Image { .. }) => state.held.push(text),
@@ -267,7 +265,7 @@ impl Encoder {
         name: &Str<'_>,
         out: &mut Vec<u8>,
     ) {
-        let name = client_name(&self.exchange.tool_names, name);
+        let name = self.exchange.tool_names.client(name);
         match form {
             Form::Silent => {}
             Form::Legacy => self.chunk(choice, None, out, |w| {
@@ -431,10 +429,6 @@ impl Encoder {
         }
         sse::write_event(out, |out| out.extend_from_slice(b"[DONE]"));
     }
-}
-
-fn client_name<'n>(names: &'n NameMap, name: &'n Str<'_>) -> Str<'n> {
-    names.client(name)
 }
 
 fn form(exchange: &Exchange, legacy: bool, number: u64, name: &Str<'_>, custom: bool) -> Form {

@@ -1,6 +1,7 @@
 //! `contents`: the conversation.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
 
 use super::super::super::keys::each;
 use super::super::super::part::{Body, Call, FunctionResponse, Part as Wire};
@@ -19,7 +20,7 @@ pub(super) struct History<'a> {
     /// How many contents have been read: ids of calls without one are made of it (T065).
     contents: usize,
     /// Calls of the step that responses belong to.
-    pending: Vec<Pending<'a>>,
+    pending: HashMap<String, VecDeque<Str<'a>>>,
 }
 
 struct Pending<'a> {
@@ -131,14 +132,16 @@ impl<'a> History<'a> {
 
     /// The id of the call that a response answers: first come, first served among equal names.
     fn answered(&mut self, id: Option<Str<'a>>, name: Option<&Str<'a>>) -> Str<'a> {
-        let at = match &id {
-            Some(id) => self.pending.iter().position(|call| call.id == *id),
-            None => self.pending.iter().position(|call| name.is_none_or(|name| call.name == *name)),
-        };
-        let call = at.map(|at| self.pending.remove(at));
-        id.or(call.map(|call| call.id)).unwrap_or_else(|| {
-            let name = name.map(|n| n.decode().into_owned()).unwrap_or_default();
-            Str::from(derived_id("call_", format!("{}::{name}", self.contents).as_bytes()))
+        let word = name.map(|name| name.decode().into_owned()).unwrap_or_default();
+        let waiting = self.pending.get_mut(&word);
+        if let Some(id) = id {
+            if let Some(calls) = waiting.filter(|calls| calls.front() == Some(&id)) {
+                calls.pop_front();
+            }
+            return id;
+        }
+        waiting.and_then(VecDeque::pop_front).unwrap_or_else(|| {
+            Str::from(derived_id("call_", format!("{}::{word}", self.contents).as_bytes()))
         })
     }
 
@@ -149,7 +152,9 @@ impl<'a> History<'a> {
         if role == Role::Assistant && !continues {
             self.pending.clear();
         }
-        self.pending.extend(calls);
+        for Pending { name, id } in calls {
+            self.pending.entry(name.decode().into_owned()).or_default().push_back(id);
+        }
         if fragments.is_empty() {
             return;
         }

@@ -215,7 +215,8 @@ fn calling<'c>(context: &'c Context<'_>, declared: &[&Tool<'_>], losses: &mut Lo
         }
         return None;
     }
-    let is_declared = |name: &&Str<'_>| declared.iter().any(|tool| tool.name == **name);
+    let known: HashSet<_> = declared.iter().map(|tool| tool.name.decode()).collect();
+    let is_declared = |name: &&Str<'_>| known.contains(&name.decode());
     let sent = |names: &'c [Str<'_>]| -> Vec<Str<'c>> {
         names.iter().filter(is_declared).map(|name| context.exchange.tool_names.upstream(name)).collect()
     };

@@ -3,14 +3,8 @@
 use super::raw_or_null;
 use crate::protocol::canonical::{Allowed, CacheMark, Request, Tool, ToolChoice, ToolKind};
 use crate::protocol::json::{Error, Kind, Raw, Reader, Str};
+use crate::protocol::openai::{LEGACY_FUNCTIONS, WEB_SEARCH};
 use crate::protocol::{Protocol, RequestError};
-
-/// The key under which an exchange remembers that the client speaks of `functions`, which Chat
-/// answers with `function_call` (section 3.5).
-pub(in crate::protocol::openai) const LEGACY_FUNCTIONS: &str = "functions";
-
-/// The tag of `web_search_options`, which Chat gives beside the tools and not among them.
-pub(in crate::protocol::openai) const WEB_SEARCH: &str = "web_search";
 
 #[derive(Default)]
 struct Fields<'a> {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{Encoder, is_official, object_or_empty, schema};
 use crate::protocol::canonical::{Action, Allowed, Losses, Request, Tool, ToolChoice, ToolKind, Unsupported};
 use crate::protocol::json::{Raw, Str, Writer};
+use crate::protocol::openai::WEB_SEARCH;
 use crate::protocol::{Protocol, RequestError};
 
 /// What a free-text tool becomes on servers that know functions only.
@@ -37,7 +38,7 @@ impl Encoder<'_> {
     fn is_listed(&self, tool: &Tool<'_>) -> bool {
         match &tool.kind {
             ToolKind::Hosted { protocol, tag, .. } => {
-                *protocol == Protocol::OpenAi && *tag != "web_search" && self.is_native()
+                *protocol == Protocol::OpenAi && *tag != WEB_SEARCH && self.is_native()
             }
             _ => true,
         }
@@ -106,7 +107,7 @@ impl Encoder<'_> {
     /// Searching the web is an option of search models, and nothing else of theirs (section 2.13).
     fn web_search(&mut self, tool: &Tool<'_>, w: &mut Writer<'_>) -> Result<(), RequestError> {
         let ToolKind::Hosted { protocol, tag, raw } = &tool.kind else { return Ok(()) };
-        if *protocol == Protocol::OpenAi && *tag == "web_search" {
+        if *protocol == Protocol::OpenAi && *tag == WEB_SEARCH {
             w.key("web_search_options").raw(&object_or_empty(raw));
             return Ok(());
         }

@@ -1,0 +1,117 @@
+//! What one candidate of a stream has said so far.
+
+use super::super::{finish, signature};
+use super::grounding::{Metadata, Offsets};
+use super::partial::PartialArgs;
+use crate::protocol::canonical::{Delta, Event, Finish, PartMeta, Sequencer};
+use crate::protocol::json::{Error, Reader, Str};
+
+/// What one candidate has said so far.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) index: u32,
+    pub(super) next_key: u32,
+    pub(super) open: Option<Open>,
+    pub(super) called: bool,
+    pub(super) reason: Option<Str<'static>>,
+    pub(super) message: Option<Str<'static>>,
+    pub(super) partial: Option<Partial>,
+    pub(super) grounding: Option<Metadata>,
+    pub(super) offsets: Offsets,
+}
+
+/// The text part that further text may belong to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) key: u32,
+    pub(super) thought: bool,
+    /// Signed text takes no more.
+    pub(super) sealed: bool,
+    /// Characters of visible text before it.
+    pub(super) base: u64,
+}
+
+/// A call whose arguments come in pieces.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) id: Option<Str<'static>>,
+    pub(super) name: Str<'static>,
+    pub(super) signature: Option<Str<'static>>,
+    pub(super) args: PartialArgs,
+}
+
+impl Candidate {
+    pub(super) fn new(index: u32) -> Self {
+        Candidate {
+            index,
+            next_key: 0,
+            open: None,
+            called: false,
+            reason: None,
+            message: None,
+            partial: None,
+            grounding: None,
+            offsets: Offsets::default(),
+        }
+    }
+
+    pub(super) fn key(&mut self) -> u32 {
+        self.next_key += 1;
+        self.next_key
+    }
+}
+
+/// Whether every `"index"` in the document is 0, so that none has to be looked up. The word in a text
+/// has its quotes escaped and is not met here.
+pub(super) fn has_one_choice(text: &str) -> bool {
+    memchr::memmem::find_iter(text.as_bytes(), b"\"index\"").all(|at| {
+        let rest = text.as_bytes().get(at + 7..).unwrap_or_default().trim_ascii_start();
+        let value = rest.strip_prefix(b":").unwrap_or_default().trim_ascii_start();
+        matches!(value, [b'0', b',' | b'}' | b' ' | b'\n' | b'\r' | b'\t', ..])
+    })
+}
+
+/// `index` may stand after the content.
+pub(super) fn index_of(reader: &Reader<'_>) -> Result<u32, Error> {
+    let mut index = 0;
+    reader.clone().lenient_object(|key, value| {
+        if key == "index" {
+            index = value.lenient_u64()?.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(index)
+}
+
+pub(super) fn finish_of(candidate: &mut Candidate) -> Finish<'static> {
+    let stop = Str::from_escaped("STOP");
+    let reason = candidate.reason.as_ref().unwrap_or(&stop);
+    finish::decode(reason, candidate.message.take(), candidate.called)
+}
+
+/// State of a part.
+pub(super) fn sign(sequencer: &mut Sequencer<u32>, choice: u32, key: u32, signature: Option<Str<'_>>) {
+    if let Some(value) = signature {
+        sequencer.meta(choice, &key, PartMeta { opaque: signature::native(value) });
+    }
+}
+
+/// Ends the open text part.
+pub(super) fn close(
+    sequencer: &mut Sequencer<u32>,
+    candidate: &mut Candidate,
+    sink: &mut impl FnMut(Event<'_>),
+) {
+    if let Some(open) = candidate.open.take() {
+        sequencer.end(candidate.index, &open.key, true, sink);
+    }
+}
+
+/// Names the sources on the last text part.
+pub(super) fn cite(sequencer: &mut Sequencer<u32>, candidate: &Candidate, sink: &mut impl FnMut(Event<'_>)) {
+    let Some(grounding) = &candidate.grounding else { return };
+    let Some(open) = candidate.open.filter(|open| !open.thought) else { return };
+    for citation in grounding.citations(&candidate.offsets, open.base) {
+        sequencer.delta(candidate.index, &open.key, Delta::Citation(citation), sink);
+    }
+}
