@@ -4,6 +4,7 @@
 // may, so these are not in Cargo.toml.
 #![deny(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 #![deny(clippy::print_stderr, clippy::print_stdout)]
+#![warn(unreachable_pub)]
 
 #[cfg(feature = "layers")]
 mod body;

@@ -36,6 +36,7 @@ pin_project! {
 
 /// State of a stream's body.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Stream {
     client: Client,
     array: Option<ArrayFraming>,
