@@ -182,10 +182,8 @@ fn join(
     let mut url = base.clone();
     url.set_query(query);
     url.set_fragment(None);
-    let has_version = base
-        .path_segments()
-        .and_then(|all| all.filter(|s| !s.is_empty()).next_back())
-        .is_some_and(is_version);
+    let has_version =
+        base.path_segments().and_then(|mut all| all.rfind(|s| !s.is_empty())).is_some_and(is_version);
     {
         let mut path = url.path_segments_mut().map_err(|()| "the base URL cannot hold a path")?;
         path.pop_if_empty();

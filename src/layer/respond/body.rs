@@ -40,6 +40,7 @@ pin_project! {
 
 /// State of a stream's body.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Stream {
     client: Client,
     array: Option<ArrayFraming>,
