@@ -149,8 +149,12 @@ max_body_size: 32MB",
     assert_eq!(config.log.prompt_preview, 80);
     assert_eq!(config.failover.max_attempts.map(|count| count.get()), Some(2));
     assert_eq!(config.failover.on, [StatusPattern::Exact(429), StatusPattern::Class(5)]);
-    assert!(config.failover.on.iter().any(|pattern| pattern.matches(http::StatusCode::from_u16(503).unwrap())));
-    assert!(!config.failover.on.iter().any(|pattern| pattern.matches(http::StatusCode::from_u16(404).unwrap())));
+    assert!(
+        config.failover.on.iter().any(|pattern| pattern.matches(http::StatusCode::from_u16(503).unwrap()))
+    );
+    assert!(
+        !config.failover.on.iter().any(|pattern| pattern.matches(http::StatusCode::from_u16(404).unwrap()))
+    );
     assert_eq!(config.metrics.path, "/internal/metrics");
     assert!(!config.metrics.enabled && config.shutdown.drain.is_zero());
     assert_eq!(config.server.worker_threads.map(|count| count.get()), Some(2));
