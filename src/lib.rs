@@ -14,6 +14,8 @@ pub mod gateway;
 #[cfg(feature = "layers")]
 mod headers;
 #[cfg(feature = "layers")]
+mod joined;
+#[cfg(feature = "layers")]
 pub mod layer;
 #[cfg(feature = "layers")]
 mod payload;

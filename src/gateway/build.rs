@@ -57,7 +57,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         sources.push(source);
     }
     let snapshot = Source { upstreams: sources };
-    let models: Vec<Box<str>> = snapshot.take().models().iter().map(|model| Box::from(&**model)).collect();
+    let models = snapshot.take().models();
 
     let balance = WeightedBalance::new(Pool::new(pool));
     let mut inner = erase(Failover::new(balance).with_policy(failover));

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 
 use super::trail::Trail;
 use crate::error::{BoxError, Error};
+use crate::joined::Joined;
 use crate::payload::Payload;
 use crate::protocol::Endpoint;
 use crate::protocol::canonical::FaultKind;
@@ -105,13 +106,15 @@ where
         match start {
             Err(error) => ResponseFuture { state: State::Failed { error: Some(error) } },
             Ok(endpoint) => {
+                let read = Joined::expecting(body.size_hint().lower());
                 // The future takes the ready service; its clone is not ready.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture {
                     state: State::Reading {
                         body,
-                        read: Read { first: Bytes::new(), more: BytesMut::new(), limit: self.limit },
+                        read,
+                        limit: self.limit,
                         rest: Some((inner, parts, endpoint)),
                     },
                 }
@@ -134,35 +137,6 @@ fn too_long(limit: usize) -> Error {
     Error::request(FaultKind::TooLarge, format!("the request body is larger than {limit} bytes"))
 }
 
-/// What has been read: one frame is kept as it is, only further ones are joined.
-#[derive(Debug)]
-struct Read {
-    first: Bytes,
-    more: BytesMut,
-    limit: usize,
-}
-
-impl Read {
-    fn push(&mut self, data: Bytes) -> Result<(), Error> {
-        if self.first.len() + self.more.len() + data.len() > self.limit {
-            return Err(too_long(self.limit));
-        }
-        if self.first.is_empty() && self.more.is_empty() {
-            self.first = data;
-        } else {
-            if self.more.is_empty() {
-                self.more.extend_from_slice(&std::mem::take(&mut self.first));
-            }
-            self.more.extend_from_slice(&data);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.more.is_empty() { std::mem::take(&mut self.first) } else { self.more.split().freeze() }
-    }
-}
-
 pin_project! {
     /// Response future of [`Collect`].
     pub struct ResponseFuture<S, B>
@@ -177,7 +151,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Reading { #[pin] body: B, read: Read, rest: Option<(S, http::request::Parts, Endpoint)> },
+        Reading { #[pin] body: B, read: Joined, limit: usize, rest: Option<(S, http::request::Parts, Endpoint)> },
         Calling { #[pin] future: F },
         Failed { error: Option<Error> },
     }
@@ -201,10 +175,13 @@ where
                     let error = error.take().unwrap_or(Error::Overloaded);
                     return Poll::Ready(Err(error));
                 }
-                StateProj::Reading { body, read, rest } => match ready!(body.poll_frame(cx)) {
+                StateProj::Reading { body, read, limit, rest } => match ready!(body.poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
-                            read.push(data)?;
+                            if read.len() + data.len() > *limit {
+                                return Poll::Ready(Err(too_long(*limit)));
+                            }
+                            read.push(data);
                         }
                     }
                     Some(Err(error)) => return Poll::Ready(Err(broken(error.into()))),

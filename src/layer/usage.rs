@@ -156,8 +156,7 @@ impl Reader {
                 let _ = decoder.push(data, |event| drop(observer.event(&event)));
             }
             Source::Document(protocol) => {
-                let counts =
-                    std::str::from_utf8(data).map(|text| usage_of(*protocol, text)).unwrap_or_default();
+                let counts = usage_of(*protocol, data);
                 self.note(&counts);
             }
         }

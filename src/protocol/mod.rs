@@ -397,14 +397,21 @@ impl Observer {
     }
 }
 
-/// Token counts of a whole native answer.
+/// Token counts of a whole native answer. Only the member that holds them is parsed.
 #[must_use]
-pub fn usage_of(protocol: Protocol, body: &str) -> Usage {
+pub fn usage_of(protocol: Protocol, body: &[u8]) -> Usage {
+    const KEYS: [&str; 3] = ["usage", "usageMetadata", "usage_metadata"];
+    let Ok(members) = json::members(body, KEYS) else { return Usage::default() };
+    let found = KEYS.iter().zip(&members.spans).find_map(|(key, span)| Some((key, body.get(span.clone()?)?)));
+    let Some((key, Ok(value))) = found.map(|(key, raw)| (key, std::str::from_utf8(raw))) else {
+        return Usage::default();
+    };
+    let body = format!(r#"{{"{key}":{value}}}"#);
     match protocol {
-        Protocol::Anthropic => anthropic::observe::usage_of(body),
-        Protocol::OpenAi => openai::observe::usage_of(body),
-        Protocol::Responses => responses::observe::usage_of(body),
-        Protocol::Gemini => gemini::observe::usage_of(body),
+        Protocol::Anthropic => anthropic::observe::usage_of(&body),
+        Protocol::OpenAi => openai::observe::usage_of(&body),
+        Protocol::Responses => responses::observe::usage_of(&body),
+        Protocol::Gemini => gemini::observe::usage_of(&body),
     }
 }
 

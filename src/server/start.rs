@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use axum::Router;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
+use tokio::sync::mpsc;
 
 use super::cli::{ServeArgs, print};
 use super::listen::{self, Drain};
@@ -28,8 +32,7 @@ enum Origin {
 pub(super) fn serve(arguments: &ServeArgs) -> Result<(), BoxError> {
     let (mut config, origin) = configuration(arguments)?;
     let _log = log::start(&config.log)?;
-    let runtime = runtime(&config)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let _simulator = match origin {
             Origin::Demo => Some(demo::start(&mut config).await?),
             Origin::File | Origin::Environment => None,
@@ -50,12 +53,10 @@ fn configuration(arguments: &ServeArgs) -> Result<(Config, Origin), BoxError> {
     }
 }
 
-fn runtime(config: &Config) -> Result<Runtime, BoxError> {
-    let mut builder = RuntimeBuilder::new_multi_thread();
-    if let Some(threads) = config.server.worker_threads {
-        builder.worker_threads(threads.get() as usize);
-    }
-    Ok(builder.enable_all().build()?)
+/// One runtime a thread: a request stays where its connection is, from the client's socket to the
+/// upstream's, and nobody wakes another thread (`benches/overhead.rs` shows the price of the other way).
+fn runtime() -> Result<Runtime, BoxError> {
+    Ok(RuntimeBuilder::new_current_thread().enable_all().build()?)
 }
 
 async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
@@ -67,7 +68,8 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     let address = &config.address;
     let listener = TcpListener::bind((address.host.as_str(), address.port))
         .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?
+        .into_std()?;
     let local = listener.local_addr()?;
     announce(config, origin, &local.to_string());
 
@@ -78,10 +80,48 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         keys: config.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
     };
     let service = router(gateway, pages);
-    let drain =
-        Drain { most: config.shutdown.drain, begun: Box::new(move || ready.store(false, Ordering::Relaxed)) };
-    listen::serve(listener, service, listen::signals(), drain).await;
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = config.server.worker_threads.map_or(cores, |threads| threads.get() as usize);
+    let mut workers = Vec::new();
+    let mut stops = Vec::new();
+    for number in 1..threads {
+        let (stop, stopped) = mpsc::channel(2);
+        let (listener, service, drain) = (listener.try_clone()?, service.clone(), config.shutdown.drain);
+        let work = move || worker(listener, service, stopped, drain);
+        workers.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
+        stops.push(stop);
+    }
+    // This thread is the first worker, and tells the others when to stop.
+    let (stop, stopped) = mpsc::channel(2);
+    stops.push(stop);
+    tokio::spawn(async move {
+        let mut signals = listen::signals();
+        while signals.recv().await.is_some() {
+            ready.store(false, Ordering::Relaxed);
+            for stop in &stops {
+                let _ = stop.try_send(());
+            }
+        }
+    });
+    let drain = Drain { most: config.shutdown.drain, begun: Box::new(|| {}) };
+    listen::serve(TcpListener::from_std(listener)?, service, stopped, drain).await;
+    for worker in workers {
+        worker.join().map_err(|_| "a worker thread has died")??;
+    }
     Ok(())
+}
+
+fn worker(
+    listener: std::net::TcpListener,
+    service: Router,
+    stopped: mpsc::Receiver<()>,
+    most: Duration,
+) -> Result<(), BoxError> {
+    runtime()?.block_on(async {
+        let drain = Drain { most, begun: Box::new(|| {}) };
+        listen::serve(TcpListener::from_std(listener)?, service, stopped, drain).await;
+        Ok(())
+    })
 }
 
 fn announce(config: &Config, origin: &Origin, address: &str) {
@@ -110,7 +150,7 @@ fn recorder() -> Result<PrometheusHandle, BoxError> {
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let upkeep = handle.clone();
     tokio::spawn(async move {
-        let mut tick = tokio::time::interval(std::time::Duration::from_secs(5));
+        let mut tick = tokio::time::interval(Duration::from_secs(5));
         loop {
             tick.tick().await;
             upkeep.run_upkeep();

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
+use tokio::runtime::{self, Handle};
 use tower::Service;
 use url::Url;
 
@@ -38,11 +39,11 @@ use crate::protocol::canonical::{ErrorView, FaultKind};
 /// ```
 #[derive(Clone)]
 pub struct HttpClient {
-    http: reqwest::Client,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    pools: Pools,
     api: ApiType,
     base: Url,
     /// The URL of the commonest request, so that it is built once.
@@ -85,12 +86,7 @@ impl HttpClientBuilder {
         }
         // The first provider wins; that another was installed before is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(self.connect_timeout)
-            .tcp_nodelay(true)
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build()?;
+        let pools = Pools::new(self.connect_timeout)?;
         let generate = match self.api {
             ApiType::Gemini => None,
             ApiType::Anthropic | ApiType::OpenAi | ApiType::Responses => {
@@ -103,7 +99,7 @@ impl HttpClientBuilder {
             }
         };
         let Self { api, base, headers, .. } = self;
-        Ok(HttpClient { http, shared: Arc::new(Shared { api, base, generate, headers }) })
+        Ok(HttpClient { shared: Arc::new(Shared { pools, api, base, generate, headers }) })
     }
 }
 
@@ -122,7 +118,7 @@ impl HttpClient {
     }
 
     fn request(&self, request: Request<Payload>) -> Result<reqwest::Request, Error> {
-        let Shared { api, base, generate, headers } = &*self.shared;
+        let Shared { api, base, generate, headers, .. } = &*self.shared;
         let (parts, payload) = request.into_parts();
         if !api::counts_tokens(*api, payload.operation()) {
             let view = ErrorView::new(FaultKind::NotFound, "this upstream cannot count tokens");
@@ -217,11 +213,62 @@ impl Service<Request<Payload>> for HttpClient {
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
         let outgoing = self.request(request);
-        let http = self.http.clone();
+        let http = self.shared.pools.current();
         Box::pin(async move {
-            let response = http.execute(outgoing?).await.map_err(transport)?;
+            let response = http?.execute(outgoing?).await.map_err(transport)?;
             Ok(Response::from(response).map(|inner| ResponseBody { inner }))
         })
+    }
+}
+
+/// One pool of connections for each runtime that sends requests.
+///
+/// A connection lives in the runtime that opened it. Sharing it with another one costs a wake-up across
+/// threads for every piece of every answer, and it dies with its runtime.
+struct Pools {
+    connect_timeout: Duration,
+    clients: RwLock<Vec<(runtime::Id, reqwest::Client)>>,
+    /// Made when the gateway is built, so that a problem shows there; the first runtime takes it.
+    spare: Mutex<Option<reqwest::Client>>,
+}
+
+/// Runtimes that are remembered; a program with more of them opens its connections anew.
+const MOST_RUNTIMES: usize = 256;
+
+impl Pools {
+    fn new(connect_timeout: Duration) -> Result<Self, BoxError> {
+        let spare = Mutex::new(Some(Self::client(connect_timeout)?));
+        Ok(Pools { connect_timeout, clients: RwLock::default(), spare })
+    }
+
+    fn client(connect_timeout: Duration) -> Result<reqwest::Client, reqwest::Error> {
+        reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(connect_timeout)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build()
+    }
+
+    /// The client of this runtime.
+    fn current(&self) -> Result<reqwest::Client, Error> {
+        let runtime = Handle::try_current().map_err(|error| Error::Internal(error.into()))?.id();
+        let known = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = known.iter().find(|(id, _)| *id == runtime) {
+            return Ok(client.clone());
+        }
+        drop(known);
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let client = match spare {
+            Some(client) => client,
+            None => Self::client(self.connect_timeout).map_err(|error| Error::Internal(error.into()))?,
+        };
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MOST_RUNTIMES {
+            clients.remove(0);
+        }
+        clients.push((runtime, client.clone()));
+        Ok(client)
     }
 }
 

@@ -9,6 +9,7 @@ use http::response::Parts;
 use super::watch::{Begun, Watch};
 use crate::error::{Error, Stage, UpstreamError};
 use crate::headers;
+use crate::joined::Joined;
 use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::{Operation, Protocol, json, parse_error};
 
@@ -72,34 +73,6 @@ enum Reading {
     Document(Operation, Joined),
     /// A stream, until its content begins.
     Stream(Box<Watch>, VecDeque<Bytes>, usize),
-}
-
-/// Frames joined to one buffer; a single one is kept as it is.
-#[derive(Debug, Default)]
-struct Joined {
-    first: Bytes,
-    more: BytesMut,
-}
-
-impl Joined {
-    fn len(&self) -> usize {
-        self.first.len() + self.more.len()
-    }
-
-    fn push(&mut self, data: Bytes) {
-        if self.len() == 0 {
-            self.first = data;
-            return;
-        }
-        if self.more.is_empty() {
-            self.more.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.more.extend_from_slice(&data);
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.more.is_empty() { std::mem::take(&mut self.first) } else { self.more.split().freeze() }
-    }
 }
 
 impl Gather {

@@ -4,24 +4,27 @@
 //! answer. Install any recorder; the server installs the Prometheus exporter.
 
 pub mod names;
+mod recorded;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use metrics::{Gauge, counter, gauge, histogram};
+use metrics::{Gauge, counter, gauge};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use recorded::{Recorded, RequestLabels};
+
 use super::trail::{Notes, Trail};
-use crate::protocol::Endpoint;
+use crate::protocol::{Endpoint, Protocol};
 
 /// Counts requests, attempts, tokens and times.
 ///
@@ -43,13 +46,39 @@ use crate::protocol::Endpoint;
 /// ```
 #[derive(Clone, Debug)]
 pub struct MetricsLayer {
-    models: Arc<HashSet<Box<str>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// The names that may become labels.
+    models: HashSet<Arc<str>>,
+    recorded: Recorded,
+    /// One gauge per client protocol.
+    in_flight: OnceLock<[Gauge; 4]>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("models", &self.models).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn in_flight(&self, client: Protocol) -> Gauge {
+        let gauges = self.in_flight.get_or_init(|| {
+            Protocol::ALL.map(|protocol| gauge!(names::IN_FLIGHT, "client" => protocol.as_str()))
+        });
+        gauges[client as usize].clone()
+    }
 }
 
 impl MetricsLayer {
-    /// `models` are the names that may become labels; any other model is `other`.
-    pub fn new<M: Into<Box<str>>>(models: impl IntoIterator<Item = M>) -> Self {
-        MetricsLayer { models: Arc::new(models.into_iter().map(Into::into).collect()) }
+    /// `models` are the names that may become labels; any other model is `other`. Install the recorder
+    /// before the first request.
+    pub fn new<M: Into<Arc<str>>>(models: impl IntoIterator<Item = M>) -> Self {
+        let models = models.into_iter().map(Into::into).collect();
+        let shared = Shared { models, recorded: Recorded::default(), in_flight: OnceLock::new() };
+        MetricsLayer { shared: Arc::new(shared) }
     }
 }
 
@@ -57,7 +86,7 @@ impl<S> Layer<S> for MetricsLayer {
     type Service = Metrics<S>;
 
     fn layer(&self, inner: S) -> Metrics<S> {
-        Metrics { inner, models: self.models.clone() }
+        Metrics { inner, shared: self.shared.clone() }
     }
 }
 
@@ -65,7 +94,7 @@ impl<S> Layer<S> for MetricsLayer {
 #[derive(Clone, Debug)]
 pub struct Metrics<S> {
     inner: S,
-    models: Arc<HashSet<Box<str>>>,
+    shared: Arc<Shared>,
 }
 
 impl<S, Q, B> Service<Request<Q>> for Metrics<S>
@@ -82,13 +111,13 @@ where
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let trail = request.extensions_mut().get_or_insert_default::<Trail>().clone();
-        let client = Endpoint::protocol_of(request.uri().path()).as_str();
-        let in_flight = gauge!(names::IN_FLIGHT, "client" => client);
+        let client = Endpoint::protocol_of(request.uri().path());
+        let in_flight = self.shared.in_flight(client);
         in_flight.increment(1);
         let meter = Meter {
-            client,
+            client: client.as_str(),
             trail,
-            models: self.models.clone(),
+            shared: self.shared.clone(),
             start: Instant::now(),
             first_byte: None,
             status: None,
@@ -103,7 +132,7 @@ where
 struct Meter {
     client: &'static str,
     trail: Trail,
-    models: Arc<HashSet<Box<str>>>,
+    shared: Arc<Shared>,
     start: Instant,
     first_byte: Option<Instant>,
     status: Option<u16>,
@@ -138,61 +167,51 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         self.in_flight.decrement(1);
+        let recorded = &self.shared.recorded;
         let notes = self.trail.lock();
         // Only configured names become labels.
-        let model = match &notes.model {
-            Some(model) if self.models.contains(&**model) => model.to_string(),
-            _ => "other".to_owned(),
-        };
-        let (client, outcome) = (self.client, self.outcome(&notes));
-        let stream = if notes.stream { "true" } else { "false" };
-        counter!(names::REQUESTS, "client" => client, "model" => model.clone(), "outcome" => outcome, "stream" => stream)
-            .increment(1);
-        let elapsed = self.start.elapsed().as_secs_f64();
-        histogram!(names::REQUEST_DURATION, "client" => client, "model" => model.clone(), "stream" => stream)
-            .record(elapsed);
+        let model = notes.model.clone().filter(|model| self.shared.models.contains(model));
+        let outcome = self.outcome(&notes);
+        let labels =
+            RequestLabels { client: self.client, model: model.clone(), outcome, stream: notes.stream };
+        let handles = recorded.request(labels);
+        handles.count.increment(1);
+        handles.duration.record(self.start.elapsed().as_secs_f64());
         if let Some(first) = self.first_byte {
-            histogram!(names::TIME_TO_FIRST_BYTE, "client" => client, "model" => model.clone(), "stream" => stream)
-                .record(first.duration_since(self.start).as_secs_f64());
+            handles.first_byte.record(first.duration_since(self.start).as_secs_f64());
         }
         if notes.stream && outcome != "ok" && self.status == Some(200) {
             let side = if self.outcome.is_none() { "client" } else { "upstream" };
             counter!(names::STREAM_ABORTS, "side" => side).increment(1);
         }
-        for (attempt, next) in
-            notes.attempts.iter().zip(notes.attempts.iter().skip(1).map(Some).chain([None]))
-        {
-            let upstream = attempt.upstream.to_string();
-            counter!(names::ATTEMPTS, "upstream" => upstream.clone(), "result" => attempt.outcome)
-                .increment(1);
-            histogram!(names::ATTEMPT_DURATION, "upstream" => upstream.clone())
-                .record(attempt.duration.as_secs_f64());
-            if let Some(next) = next {
-                let to = next.upstream.to_string();
-                counter!(names::FAILOVERS, "from" => upstream, "to" => to, "error_type" => attempt.outcome)
-                    .increment(1);
-            }
+        for attempt in &notes.attempts {
+            let handles = recorded.attempt(&attempt.upstream, attempt.outcome);
+            handles.count.increment(1);
+            handles.duration.record(attempt.duration.as_secs_f64());
         }
-        tokens(&notes, &model);
+        for pair in notes.attempts.windows(2) {
+            let [from, to] = pair else { continue };
+            let (left, next, why) = (from.upstream.to_string(), to.upstream.to_string(), from.outcome);
+            counter!(names::FAILOVERS, "from" => left, "to" => next, "error_type" => why).increment(1);
+        }
+        tokens(&notes, model, recorded);
     }
 }
 
-fn tokens(notes: &Notes, model: &str) {
-    let Some(served) = notes.attempts.last() else { return };
+fn tokens(notes: &Notes, model: Option<Arc<str>>, recorded: &Recorded) {
     let usage = &notes.usage;
-    let kinds = [
-        ("input", usage.input.map(|_| usage.fresh_input())),
-        ("cache_read", usage.cache_read),
-        ("cache_write_5m", usage.cache_write),
-        ("cache_write_1h", usage.cache_write_1h),
-        ("output", usage.output.map(|output| output.saturating_sub(usage.reasoning.unwrap_or(0)))),
-        ("reasoning", usage.reasoning),
+    let Some(served) = notes.attempts.last().filter(|_| !usage.is_empty()) else { return };
+    let counts = [
+        usage.input.map(|_| usage.fresh_input()),
+        usage.cache_read,
+        usage.cache_write,
+        usage.cache_write_1h,
+        usage.output.map(|output| output.saturating_sub(usage.reasoning.unwrap_or(0))),
+        usage.reasoning,
     ];
-    for (kind, count) in kinds {
+    for (counter, count) in recorded.tokens(&served.upstream, model).iter().zip(counts) {
         if let Some(count @ 1..) = count {
-            let (upstream, model) = (served.upstream.to_string(), model.to_owned());
-            counter!(names::TOKENS, "kind" => kind, "source" => "reported", "upstream" => upstream, "model" => model)
-                .increment(count);
+            counter.increment(count);
         }
     }
 }

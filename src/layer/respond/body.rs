@@ -2,17 +2,21 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::Client;
 use super::array::ArrayFraming;
 use crate::error::{BoxError, Error};
+use crate::joined::Joined;
 use crate::protocol::Observer;
 
 /// Pieces of a stream that are at hand are joined up to this many bytes.
 const JOIN: usize = 64 << 10;
+
+/// How often a piece may wait for the client's task to run again.
+const MOST_STEPS: u32 = 32;
 
 pin_project! {
     /// Response body of [`Respond`](super::Respond).
@@ -37,6 +41,9 @@ pub struct Stream {
     array: Option<ArrayFraming>,
     /// What comes after the frame under way: an error's event.
     last: Option<Bytes>,
+    joined: Joined,
+    /// How often it has stepped back for more of this piece.
+    steps: u32,
     ended: bool,
 }
 
@@ -51,7 +58,10 @@ impl<B> ResponseBody<B> {
 
     pub(super) fn stream(inner: B, client: Client) -> Self {
         let array = client.json_array.then(ArrayFraming::default);
-        ResponseBody::Stream { inner, stream: Stream { client, array, last: None, ended: false } }
+        ResponseBody::Stream {
+            inner,
+            stream: Stream { client, array, last: None, joined: Joined::default(), steps: 0, ended: false },
+        }
     }
 }
 
@@ -141,38 +151,39 @@ where
     }
 }
 
-/// Everything that is at hand, as one piece; `None` at the end. Never waits for more once it has some.
+/// Everything that is at hand, as one piece; `None` at the end.
+///
+/// An HTTP client hands out one piece at a time, although it has read many: the next one comes only when
+/// its task has run again. So, having got something, this steps back once to let that task run, and again
+/// for as long as more comes of it; then all of it leaves in one write. That is the one place that wakes
+/// itself: a write for each of the pieces would cost more than everything else the gateway does to them
+/// (`benches/overhead.rs`, W1s and W4). It never waits for what has not been read yet.
 fn gather<B>(mut inner: Pin<&mut B>, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<Bytes>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let mut first = Bytes::new();
-    let mut joined = BytesMut::new();
-    while stream.last.is_none() {
+    let mut grown = false;
+    while stream.last.is_none() && stream.joined.len() < JOIN {
         match inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                let Ok(data) = frame.into_data() else { continue };
-                if first.is_empty() {
-                    first = data;
-                } else {
-                    if joined.is_empty() {
-                        joined.extend_from_slice(&first);
-                    }
-                    joined.extend_from_slice(&data);
-                }
-                if first.len().max(joined.len()) >= JOIN {
-                    break;
+                if let Ok(data) = frame.into_data() {
+                    grown = true;
+                    stream.joined.push(data);
                 }
             }
             Poll::Ready(Some(Err(error))) => stream.last = Some(stream.last_words(&Error::of(error))),
             Poll::Ready(None) => stream.last = Some(Bytes::new()),
-            Poll::Pending if first.is_empty() => return Poll::Pending,
+            Poll::Pending if stream.joined.is_empty() => return Poll::Pending,
+            Poll::Pending if grown && stream.steps < MOST_STEPS => {
+                stream.steps += 1;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Poll::Pending => break,
         }
     }
-    if first.is_empty() {
-        return Poll::Ready(None);
-    }
-    Poll::Ready(Some(if joined.is_empty() { first } else { joined.freeze() }))
+    stream.steps = 0;
+    let all = stream.joined.take();
+    Poll::Ready((!all.is_empty()).then_some(all))
 }

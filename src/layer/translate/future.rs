@@ -3,7 +3,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Response;
 use http::response::Parts;
 use http_body::Body;
@@ -14,6 +14,7 @@ use super::{Plan, rewrite_head};
 use crate::body::Body as OutBody;
 use crate::error::{BoxError, Error};
 use crate::headers;
+use crate::joined::Joined;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind};
 use crate::protocol::{StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
 
@@ -36,7 +37,7 @@ pub struct Reading<B> {
     head: Parts,
     // Boxed because it is polled here after it came out of the inner future.
     body: Pin<Box<B>>,
-    read: BytesMut,
+    read: Joined,
     plan: Plan,
 }
 
@@ -91,7 +92,7 @@ where
                     let body = StreamBody::new(body, &plan.exchange);
                     return Poll::Ready(Ok(Response::from_parts(head, OutBody::new(body))));
                 }
-                Reading { head, body: Box::pin(body), read: BytesMut::new(), plan }
+                Reading { head, body: Box::pin(body), read: Joined::default(), plan }
             }
         };
         loop {
@@ -103,14 +104,14 @@ where
                 Poll::Ready(Some(Ok(frame))) => {
                     // The size is bounded by Classify, which has all of it already.
                     if let Ok(data) = frame.into_data() {
-                        reading.read.extend_from_slice(&data);
+                        reading.read.push(data);
                     }
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Error::of(error))),
                 Poll::Ready(None) => {
-                    let Reading { mut head, read, plan, .. } = reading;
+                    let Reading { mut head, mut read, plan, .. } = reading;
                     let is_stream = headers::is_event_stream(&head.headers);
-                    let bytes = document(&read, is_stream, &plan.exchange)
+                    let bytes = document(&read.take(), is_stream, &plan.exchange)
                         .map_err(|view| Error::Codec(Box::new(view)))?;
                     rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
                     return Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))));

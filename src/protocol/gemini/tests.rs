@@ -131,7 +131,7 @@ fn check_stream(stream: &str, name: &str) {
     assert!(begun && observer.seen().may_end, "{name}");
     let folded = aggregator.finish().unwrap_or_else(|e| panic!("{name}: {e:?}"));
     let folded = String::from_utf8(folded).unwrap();
-    assert_eq!(usage_of(GEMINI, &folded).output, observer.seen().usage.output, "{name}");
+    assert_eq!(usage_of(GEMINI, folded.as_bytes()).output, observer.seen().usage.output, "{name}");
     let (result, out) = through(stream);
     result.unwrap_or_else(|e| panic!("{name}: {e}"));
     for thought in [false, true] {
@@ -193,7 +193,7 @@ fn feed_everything(text: &str) {
         encode_response(&response, &exchange(), &mut out).unwrap();
         serde_json::from_slice::<serde::de::IgnoredAny>(&out).unwrap();
     }
-    let _ = usage_of(GEMINI, text);
+    let _ = usage_of(GEMINI, text.as_bytes());
     let _ = parse_error(GEMINI, 500, text.as_bytes());
     let line = format!("data: {}\n\n", text.replace(['\n', '\r'], " "));
     let (result, out) = through(&line);
