@@ -1,4 +1,5 @@
-//! Streams as a relay sees them: events found in chunks of any size, and watched on their way.
+//! Answers as a relay sees them: events found in chunks of any size, watched on their way, and the
+//! token counts of whole answers.
 
 mod support {
     pub mod answer;
@@ -9,7 +10,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use aiproxy::protocol::sse::{Decoder, Event};
-use aiproxy::protocol::{Observer, Protocol, Signal};
+use aiproxy::protocol::{Observer, Protocol, Signal, usage_of};
 use criterion::{Criterion, Throughput};
 
 use support::{answer, best};
@@ -70,6 +71,11 @@ fn benchmarks(c: &mut Criterion) {
         group.bench_function("watch/a chunk per event", |b| {
             let [_, (_, chunks), _] = stream.cuts();
             b.iter(|| watch(protocol, &chunks))
+        });
+        let document = answer::document(protocol);
+        group.throughput(Throughput::Bytes(document.len() as u64));
+        group.bench_function("usage of a whole answer", |b| {
+            b.iter(|| usage_of(protocol, black_box(&document)))
         });
         group.finish();
     }

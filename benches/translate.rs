@@ -19,7 +19,7 @@ use aiproxy::protocol::{
 use criterion::{Criterion, Throughput};
 use serde_json::Value;
 
-use support::conversation::{Size, request};
+use support::conversation::request;
 use support::{allocations, answer, best};
 
 fn pairs() -> impl Iterator<Item = (Protocol, Protocol)> {
@@ -60,7 +60,7 @@ fn translate_request(client: Protocol, upstream: Protocol, body: &str) -> (Excha
 
 /// What an answer from `upstream` to `client` is translated with.
 fn exchange(client: Protocol, upstream: Protocol) -> Exchange {
-    translate_request(client, upstream, &request(client, Size::Small)).0
+    translate_request(client, upstream, &request(client, 1)).0
 }
 
 /// A stream as the client is to read it, a buffer for each event as over a network.
@@ -91,10 +91,10 @@ fn translate_answer(exchange: &Exchange, document: &str) -> Vec<u8> {
 }
 
 fn requests(c: &mut Criterion) {
-    for size in Size::ALL {
-        let mut group = c.benchmark_group(format!("request/{}", size.name()));
+    for kilobytes in [1, 100] {
+        let mut group = c.benchmark_group(format!("request/{kilobytes}KB"));
         for client in Protocol::ALL {
-            let body = request(client, size);
+            let body = request(client, kilobytes);
             group.throughput(Throughput::Bytes(body.len() as u64));
             group.bench_function(format!("{client} to Value"), |b| {
                 b.iter(|| serde_json::from_slice::<Value>(black_box(body.as_bytes())))
@@ -139,22 +139,21 @@ fn micros(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1000.0
 }
 
-fn kilobytes(bytes: u64) -> f64 {
+fn in_kilobytes(bytes: u64) -> f64 {
     bytes as f64 / 1024.0
 }
 
 fn request_table() {
-    println!("\nrequest | size | KB | us | x reading into Value | allocations | KB allocated");
-    for size in Size::ALL {
+    println!("\nrequest | KB | us | x reading into Value | allocations | KB allocated");
+    for kilobytes in [1, 100] {
         for client in Protocol::ALL {
-            let body = request(client, size);
+            let body = request(client, kilobytes);
             let value = best::time(|| {
                 black_box(serde_json::from_slice::<Value>(black_box(body.as_bytes())).is_ok());
             });
             println!(
-                "{client} to Value | {} | {:.1} | {:.1} | 1 | |",
-                size.name(),
-                kilobytes(body.len() as u64),
+                "{client} to Value | {:.1} | {:.1} | 1 | |",
+                in_kilobytes(body.len() as u64),
                 micros(value)
             );
             for upstream in Protocol::ALL.into_iter().filter(|upstream| *upstream != client) {
@@ -164,13 +163,12 @@ fn request_table() {
                 let time = best::time(work);
                 let asked = allocations::count(work);
                 println!(
-                    "{client} to {upstream} | {} | {:.1} | {:.1} | {:.2} | {} | {:.1}",
-                    size.name(),
-                    kilobytes(body.len() as u64),
+                    "{client} to {upstream} | {:.1} | {:.1} | {:.2} | {} | {:.1}",
+                    in_kilobytes(body.len() as u64),
                     micros(time),
                     time.as_secs_f64() / value.as_secs_f64(),
                     asked.count,
-                    kilobytes(asked.bytes),
+                    in_kilobytes(asked.bytes),
                 );
             }
         }

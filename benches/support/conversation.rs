@@ -5,54 +5,20 @@
 use aiproxy::protocol::Protocol;
 use serde_json::{Value, json};
 
-/// How large a body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// 1 KB: one question, one tool.
-    Small,
-    /// 100 KB: many rounds of tool calls.
-    Large,
-}
-
-impl Size {
-    /// Both.
-    pub const ALL: [Size; 2] = [Size::Small, Size::Large];
-
-    /// As benchmarks call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Size::Small => "1KB",
-            Size::Large => "100KB",
-        }
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Size::Small => 1 << 10,
-            Size::Large => 100 << 10,
-        }
-    }
-
-    fn tools(self) -> usize {
-        match self {
-            Size::Small => 1,
-            Size::Large => 8,
-        }
-    }
-}
-
-/// A request of about this size that asks for a stream.
-pub fn request(protocol: Protocol, size: Size) -> String {
+/// A request of about this size that asks for a stream. One of a kilobyte is a question with one tool,
+/// a large one has many rounds of tool calls.
+pub fn request(protocol: Protocol, kilobytes: usize) -> String {
     let write = match protocol {
         Protocol::Anthropic => anthropic,
         Protocol::OpenAi => openai,
         Protocol::Responses => responses,
         Protocol::Gemini => gemini,
     };
+    let tools = kilobytes.min(8);
     let mut rounds = 0;
     loop {
-        let body = write(&rounds_of(rounds), size.tools());
-        if body.len() >= size.bytes() * 9 / 10 {
+        let body = write(&rounds_of(rounds), tools);
+        if body.len() >= (kilobytes << 10) * 9 / 10 {
             // Some clients escape what others send as UTF-8.
             return body.replace('é', "\\u00e9");
         }
