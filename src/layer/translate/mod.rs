@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
@@ -185,9 +185,10 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        // The client's headers speak its own protocol (section 2.1). Handlers go by the type of a body.
-        parts.headers =
-            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        // The client's headers speak its own protocol (section 2.1); whoever reads the new body may ask
+        // what it is.
+        parts.headers.clear();
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok((Request::from_parts(parts, translated), Plan { exchange, warnings }))
     }
 }
