@@ -1,5 +1,10 @@
 //! aiproxy: an LLM gateway in which every concern is a tower `Layer`.
 #![forbid(unsafe_code)]
+// The library serves other people's requests: it neither panics nor prints. Tests, benches and examples
+// may, so these are not in Cargo.toml.
+#![deny(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+#![warn(unreachable_pub)]
 
 #[cfg(feature = "layers")]
 mod body;

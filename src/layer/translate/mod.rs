@@ -31,6 +31,9 @@ pub use future::ResponseFuture;
 
 /// Speaks an upstream's protocol for clients of any.
 ///
+/// Takes every answer for a success: [`ClassifyLayer`](super::ClassifyLayer) stands inside of it and turns
+/// the others into errors.
+///
 /// # Errors
 ///
 /// [`Error::Request`] if the client's request cannot be read, [`Error::Untranslatable`] if it cannot be
@@ -52,6 +55,7 @@ pub use future::ResponseFuture;
 ///     .layer(TranslateLayer::new(Protocol::OpenAi))
 ///     .service(service_fn(|request: Request<Payload>| async move {
 ///         assert_eq!(request.body().protocol(), Protocol::OpenAi);
+///         assert_eq!(request.headers()["content-type"], "application/json");
 ///         let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
 ///         Ok::<_, Error>(Response::builder().header("content-type", "application/json").body(Body::from(answer.as_bytes().to_vec())).unwrap())
 ///     }));
