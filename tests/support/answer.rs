@@ -308,12 +308,10 @@ fn responses(body: &Value) -> Answer {
 fn responses_stream(events: &[Event]) -> Answer {
     let mut deltas = Answer::empty();
     let mut terminal = None;
-    let mut number = 0;
-    for event in events {
+    for (number, event) in events.iter().enumerate() {
         let value = event.json();
         assert_eq!(event.name.as_deref(), value["type"].as_str(), "{event:?}");
         assert_eq!(value["sequence_number"], number, "{events:#?}");
-        number += 1;
         match text(&value["type"]) {
             "response.output_text.delta" => deltas.text.push_str(text(&value["delta"])),
             "response.completed" | "response.incomplete" => terminal = Some(value["response"].clone()),
