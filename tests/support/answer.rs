@@ -128,8 +128,9 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// Arguments that are no JSON stay the text that they are.
 fn parsed(arguments: &Value) -> Value {
-    serde_json::from_str(text(arguments)).unwrap_or_else(|error| panic!("{error}: arguments {arguments}"))
+    serde_json::from_str(text(arguments)).unwrap_or_else(|_| arguments.clone())
 }
 
 fn anthropic(body: &Value) -> Answer {
@@ -240,7 +241,9 @@ fn openai_stream(events: &[Event]) -> Answer {
             continue;
         }
         let value = event.json();
-        let choice = &value["choices"][0];
+        let choices = value["choices"].as_array();
+        let first = choices.and_then(|all| all.iter().find(|choice| choice["index"] == 0));
+        let choice = first.unwrap_or(&Value::Null);
         answer.model.clear();
         answer.model.push_str(text(&value["model"]));
         answer.text.push_str(text(&choice["delta"]["content"]));

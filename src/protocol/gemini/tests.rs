@@ -275,7 +275,5 @@ fn deep_and_long_input_is_survived() {
     let request = format!(
         r#"{{"contents":[{{"parts":[{{"text":"a"}}]}}],"tools":[{{"functionDeclarations":[{{"name":"f","parametersJsonSchema":{wide}}}]}}]}}"#
     );
-    let started = std::time::Instant::now();
     feed_everything(&request);
-    assert!(started.elapsed().as_secs() < 20, "{:?}", started.elapsed());
 }
