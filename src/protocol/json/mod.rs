@@ -8,6 +8,7 @@
 mod object;
 mod probe;
 mod reader;
+mod scan;
 mod text;
 mod writer;
 

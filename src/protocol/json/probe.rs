@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::reader::{Error, ErrorKind};
+use super::scan::closing_quote;
 
 /// Where one top-level value stands in the body.
 pub type Span = Range<usize>;
@@ -128,18 +129,14 @@ impl<'a> Scan<'a> {
     /// Stands on a quote; ends after the closing one.
     fn string(&mut self) -> Result<(), Error> {
         self.at += 1;
-        loop {
-            let rest = self.body.get(self.at..).unwrap_or_default();
-            match memchr::memchr2(b'"', b'\\', rest) {
-                Some(step) if rest[step] == b'"' => {
-                    self.at += step + 1;
-                    return Ok(());
-                }
-                Some(step) => self.at += step + 2,
-                None => {
-                    self.at = self.body.len();
-                    return Err(self.error(ErrorKind::UnexpectedEnd));
-                }
+        match closing_quote(self.body.get(self.at..).unwrap_or_default()) {
+            Some(step) => {
+                self.at += step + 1;
+                Ok(())
+            }
+            None => {
+                self.at = self.body.len();
+                Err(self.error(ErrorKind::UnexpectedEnd))
             }
         }
     }

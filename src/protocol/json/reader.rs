@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::scan::special;
 use super::text::{Number, Raw, Str};
 
 /// Nesting beyond this is refused (serde_json's own limit is 128; agents' schemas stay below 40).
@@ -455,16 +456,17 @@ impl<'a> Reader<'a> {
         self.at += 1;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
-            let Some(step) = memchr::memchr2(b'"', b'\\', rest) else {
+            let Some(step) = special(rest) else {
                 return Err(Error { kind: ErrorKind::UnexpectedEnd, offset: self.text.len() });
             };
-            if let Some(bad) = control(&rest[..step]) {
-                return Err(Error { kind: ErrorKind::UnexpectedByte, offset: self.at + bad });
-            }
             self.at += step;
-            if bytes[self.at] == b'"' {
-                self.at += 1;
-                return Ok(());
+            match bytes[self.at] {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => {}
+                _ => return Err(self.error(ErrorKind::UnexpectedByte)),
             }
             let long = match bytes.get(self.at + 1) {
                 Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
@@ -571,15 +573,6 @@ impl<'a> Reader<'a> {
 
     fn error(&self, kind: ErrorKind) -> Error {
         Error { kind, offset: self.at }
-    }
-}
-
-/// Position of the first control character. Looks at every byte, in a loop the compiler vectorises.
-fn control(bytes: &[u8]) -> Option<usize> {
-    if bytes.iter().fold(false, |found, b| found | (*b < 0x20)) {
-        bytes.iter().position(|b| *b < 0x20)
-    } else {
-        None
     }
 }
 
