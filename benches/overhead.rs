@@ -15,6 +15,7 @@
 //!
 //! `--self-check` puts `limit` in the gateway's place: all ratios should be near 1, and how far they are from it is the
 //! noise to read the others with.
+#![expect(clippy::disallowed_types, reason = "measures real time, and compares it between processes")]
 
 mod overhead {
     pub mod answers;

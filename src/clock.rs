@@ -1,4 +1,5 @@
 //! The only wall clock. Everything that waits uses `tokio::time`, which tests can pause.
+#![expect(clippy::disallowed_types, reason = "this is the file that the rule names")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

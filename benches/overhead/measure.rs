@@ -260,6 +260,7 @@ fn config(workload: &Workload, port: u16, upstream_port: u16) -> String {
     format!(
         "bind: 127.0.0.1\n\
          listen: \":{port}\"\n\
+         server: {{ worker_threads: 1 }}\n\
          {log}\
          upstreams:\n\
          \x20 - name: bench\n\

@@ -1,6 +1,8 @@
 //! Time of a piece of work as the best of many short batches: what it costs when nobody disturbs it.
 //! The tables are made of this; criterion's own figures carry the machine's noise.
 
+#![expect(clippy::disallowed_types, reason = "measures real time")]
+
 use std::time::{Duration, Instant};
 
 const BATCHES: u32 = 40;

@@ -1,4 +1,6 @@
 //! The `aiproxy` program; see [`aiproxy::server`].
+#![forbid(unsafe_code)]
+#![deny(clippy::expect_used, clippy::panic, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 use std::process::ExitCode;
 

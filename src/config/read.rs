@@ -135,6 +135,7 @@ pub(super) fn timeouts(map: &Map<'_>, base: Timeouts) -> Timeouts {
     }
 }
 
+#[expect(clippy::option_option, reason = "the outer one is a key that is absent, the inner one `none`")]
 fn limit(field: &Field<'_>) -> Option<Option<Duration>> {
     field.parsed("a duration such as 90s, or `none`", |text| {
         if ["none", "off"].iter().any(|word| word.eq_ignore_ascii_case(text)) {

@@ -19,6 +19,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// The milliseconds of `1m30s`, within `Some(None)` when they are too many to count.
+#[expect(clippy::option_option, reason = "not a duration, and one beyond counting, are two complaints")]
 fn parts(text: &str) -> Option<Option<u64>> {
     let mut rest = text;
     let mut sum = Some(0_u64);

@@ -216,12 +216,15 @@ pub fn encode_response(
     }
 }
 
+/// One variant per protocol, behind a public name.
 macro_rules! per_protocol {
-    ($(#[$doc:meta])* $name:ident, $part:ident :: $inner:ident) => {
+    ($(#[$doc:meta])* $name:ident, $variants:ident, $part:ident :: $inner:ident) => {
         $(#[$doc])*
         #[derive(Debug)]
-        #[expect(missing_docs, reason = "one variant per protocol")]
-        pub enum $name {
+        pub struct $name($variants);
+
+        #[derive(Debug)]
+        enum $variants {
             Anthropic(anthropic::$part::$inner),
             OpenAi(openai::$part::$inner),
             Responses(responses::$part::$inner),
@@ -231,82 +234,82 @@ macro_rules! per_protocol {
 }
 
 macro_rules! delegate {
-    ($self:expr, $inner:ident => $call:expr) => {
+    ($variants:ident, $self:expr, $inner:ident => $call:expr) => {
         match $self {
-            Self::Anthropic($inner) => $call,
-            Self::OpenAi($inner) => $call,
-            Self::Responses($inner) => $call,
-            Self::Gemini($inner) => $call,
+            $variants::Anthropic($inner) => $call,
+            $variants::OpenAi($inner) => $call,
+            $variants::Responses($inner) => $call,
+            $variants::Gemini($inner) => $call,
         }
     };
 }
 
 per_protocol! {
     /// An upstream's stream to canonical events.
-    StreamDecoder, stream::Decoder
+    StreamDecoder, Decoders, stream::Decoder
 }
 
 impl StreamDecoder {
     /// A decoder at the start of a stream. `seed` is for ids that the protocol lacks.
     #[must_use]
     pub fn new(upstream: Protocol, seed: u64) -> Self {
-        match upstream {
-            Protocol::Anthropic => Self::Anthropic(anthropic::stream::Decoder::default()),
-            Protocol::OpenAi => Self::OpenAi(openai::stream::Decoder::new(seed)),
-            Protocol::Responses => Self::Responses(responses::stream::Decoder::default()),
-            Protocol::Gemini => Self::Gemini(gemini::stream::Decoder::new(seed)),
-        }
+        Self(match upstream {
+            Protocol::Anthropic => Decoders::Anthropic(anthropic::stream::Decoder::default()),
+            Protocol::OpenAi => Decoders::OpenAi(openai::stream::Decoder::new(seed)),
+            Protocol::Responses => Decoders::Responses(responses::stream::Decoder::default()),
+            Protocol::Gemini => Decoders::Gemini(gemini::stream::Decoder::new(seed)),
+        })
     }
 
     /// Takes one event. After `End` or `Error` nothing more comes out.
     pub fn event(&mut self, event: &sse::Event<'_>, sink: &mut impl FnMut(Event<'_>)) {
-        delegate!(self, inner => inner.event(event, sink));
+        delegate!(Decoders, &mut self.0, inner => inner.event(event, sink));
     }
 
     /// The stream has ended: emits `End` if the protocol allows it to end here, else `Error` (T021).
     pub fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) {
-        delegate!(self, inner => inner.finish(sink));
+        delegate!(Decoders, &mut self.0, inner => inner.finish(sink));
     }
 }
 
 per_protocol! {
     /// Canonical events to a client's stream.
-    StreamEncoder, stream::Encoder
+    StreamEncoder, Encoders, stream::Encoder
 }
 
 impl StreamEncoder {
     /// An encoder at the start of a stream.
     #[must_use]
     pub fn new(exchange: &Exchange) -> Self {
-        match exchange.client {
-            Protocol::Anthropic => Self::Anthropic(anthropic::stream::Encoder::new(exchange)),
-            Protocol::OpenAi => Self::OpenAi(openai::stream::Encoder::new(exchange)),
-            Protocol::Responses => Self::Responses(responses::stream::Encoder::new(exchange)),
-            Protocol::Gemini => Self::Gemini(gemini::stream::Encoder::new(exchange)),
-        }
+        Self(match exchange.client {
+            Protocol::Anthropic => Encoders::Anthropic(anthropic::stream::Encoder::new(exchange)),
+            Protocol::OpenAi => Encoders::OpenAi(openai::stream::Encoder::new(exchange)),
+            Protocol::Responses => Encoders::Responses(responses::stream::Encoder::new(exchange)),
+            Protocol::Gemini => Encoders::Gemini(gemini::stream::Encoder::new(exchange)),
+        })
     }
 
     /// Appends what the client is to read for this event.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        delegate!(self, inner => inner.event(event, out));
+        delegate!(Encoders, &mut self.0, inner => inner.event(event, out));
     }
 }
 
 per_protocol! {
     /// Folds a native stream into a native answer, unknown fields included (4: must-stream).
-    Aggregator, aggregate::Aggregator
+    Aggregator, Aggregators, aggregate::Aggregator
 }
 
 impl Aggregator {
     /// An aggregator at the start of a stream.
     #[must_use]
     pub fn new(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Anthropic => Self::Anthropic(anthropic::aggregate::Aggregator::default()),
-            Protocol::OpenAi => Self::OpenAi(openai::aggregate::Aggregator::default()),
-            Protocol::Responses => Self::Responses(responses::aggregate::Aggregator::default()),
-            Protocol::Gemini => Self::Gemini(gemini::aggregate::Aggregator::default()),
-        }
+        Self(match protocol {
+            Protocol::Anthropic => Aggregators::Anthropic(anthropic::aggregate::Aggregator::default()),
+            Protocol::OpenAi => Aggregators::OpenAi(openai::aggregate::Aggregator::default()),
+            Protocol::Responses => Aggregators::Responses(responses::aggregate::Aggregator::default()),
+            Protocol::Gemini => Aggregators::Gemini(gemini::aggregate::Aggregator::default()),
+        })
     }
 
     /// Takes one event.
@@ -315,7 +318,7 @@ impl Aggregator {
     ///
     /// If it reports an error or cannot be read.
     pub fn event(&mut self, event: &sse::Event<'_>) -> Result<(), ErrorView> {
-        delegate!(self, inner => inner.event(event))
+        delegate!(Aggregators, &mut self.0, inner => inner.event(event))
     }
 
     /// The whole answer.
@@ -324,7 +327,7 @@ impl Aggregator {
     ///
     /// If the stream ended without its terminal event.
     pub fn finish(self) -> Result<Vec<u8>, ErrorView> {
-        delegate!(self, inner => inner.finish())
+        delegate!(Aggregators, self.0, inner => inner.finish())
     }
 }
 

@@ -4,6 +4,7 @@
 //! connection for ever; hence a loop of our own on hyper-util.
 
 use std::fmt;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -38,16 +39,68 @@ impl fmt::Debug for Drain {
 /// # Cancel safety
 ///
 /// Dropping the future closes the listener; connections under way go on until the runtime ends.
-pub async fn serve(listener: TcpListener, service: Router, mut stop: mpsc::Receiver<()>, drain: Drain) {
+pub async fn serve(listener: TcpListener, service: Router, stop: mpsc::Receiver<()>, drain: Drain) {
+    serve_from(Source::Listener { listener, others: Vec::new(), accepted: 0 }, service, stop, drain).await;
+}
+
+/// Where a worker's connections come from.
+pub(super) enum Source {
+    /// The listener; connections go to the workers in turn, this one first.
+    Listener {
+        listener: TcpListener,
+        others: Vec<mpsc::UnboundedSender<std::net::TcpStream>>,
+        accepted: usize,
+    },
+    /// The worker that has the listener.
+    Worker(mpsc::UnboundedReceiver<std::net::TcpStream>),
+}
+
+impl Source {
+    /// The next connection for this worker; `None` when there will be no more.
+    ///
+    /// # Cancel safety
+    ///
+    /// No connection is lost when the future is dropped.
+    async fn next(&mut self) -> Option<io::Result<TcpStream>> {
+        match self {
+            Source::Worker(handed) => handed.recv().await.map(TcpStream::from_std),
+            Source::Listener { listener, others, accepted } => loop {
+                let stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => return Some(Err(error)),
+                };
+                let turn = *accepted % (others.len() + 1);
+                *accepted = accepted.wrapping_add(1);
+                let Some(other) = turn.checked_sub(1).and_then(|other| others.get(other)) else {
+                    return Some(Ok(stream));
+                };
+                match stream.into_std() {
+                    // A worker that is gone has taken its connections with it; so be it.
+                    Ok(stream) => drop(other.send(stream)),
+                    Err(error) => return Some(Err(error)),
+                }
+            },
+        }
+    }
+}
+
+/// As [`serve`], for one of several workers.
+pub(super) async fn serve_from(
+    mut source: Source,
+    service: Router,
+    mut stop: mpsc::Receiver<()>,
+    drain: Drain,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
     let graceful = GracefulShutdown::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connection(&builder, &graceful, stream, service.clone()),
-                Err(error) => {
+            stream = source.next() => match stream {
+                Some(Ok(stream)) => connection(&builder, &graceful, stream, service.clone()),
+                None => break,
+                Some(Err(error)) => {
                     // Out of descriptors, or a connection that was gone already: the listener is fine.
                     tracing::warn!(%error, "cannot accept a connection");
                     sleep(Duration::from_millis(50)).await;
@@ -56,7 +109,7 @@ pub async fn serve(listener: TcpListener, service: Router, mut stop: mpsc::Recei
             _ = stop.recv() => break,
         }
     }
-    drop(listener);
+    drop(source);
     (drain.begun)();
     tracing::info!(under_way = graceful.count(), most_seconds = drain.most.as_secs(), "stopping");
     let mut ended = pin!(timeout(drain.most, graceful.shutdown()));

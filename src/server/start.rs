@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use axum::Router;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::mpsc;
 
 use super::cli::{ServeArgs, print};
-use super::listen::{self, Drain};
+use super::listen::{self, Drain, Source};
 use super::router::{Pages, router};
 use super::{demo, log};
 use crate::config::Config;
@@ -68,8 +67,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     let address = &config.address;
     let listener = TcpListener::bind((address.host.as_str(), address.port))
         .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))?
-        .into_std()?;
+        .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let local = listener.local_addr()?;
     announce(config, origin, &local.to_string());
 
@@ -83,11 +81,17 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = config.server.worker_threads.map_or(cores, |threads| threads.get() as usize);
     let mut workers = Vec::new();
-    let mut stops = Vec::new();
+    let (mut stops, mut others) = (Vec::new(), Vec::new());
     for number in 1..threads {
         let (stop, stopped) = mpsc::channel(2);
-        let (listener, service, drain) = (listener.try_clone()?, service.clone(), config.shutdown.drain);
-        let work = move || worker(listener, service, stopped, drain);
+        let (sender, handed) = mpsc::unbounded_channel();
+        let (service, most) = (service.clone(), config.shutdown.drain);
+        let work = move || {
+            let drain = Drain { most, begun: Box::new(|| {}) };
+            runtime()?.block_on(listen::serve_from(Source::Worker(handed), service, stopped, drain));
+            Ok::<_, BoxError>(())
+        };
+        others.push(sender);
         workers.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
         stops.push(stop);
     }
@@ -104,24 +108,11 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         }
     });
     let drain = Drain { most: config.shutdown.drain, begun: Box::new(|| {}) };
-    listen::serve(TcpListener::from_std(listener)?, service, stopped, drain).await;
+    listen::serve_from(Source::Listener { listener, others, accepted: 0 }, service, stopped, drain).await;
     for worker in workers {
         worker.join().map_err(|_| "a worker thread has died")??;
     }
     Ok(())
-}
-
-fn worker(
-    listener: std::net::TcpListener,
-    service: Router,
-    stopped: mpsc::Receiver<()>,
-    most: Duration,
-) -> Result<(), BoxError> {
-    runtime()?.block_on(async {
-        let drain = Drain { most, begun: Box::new(|| {}) };
-        listen::serve(TcpListener::from_std(listener)?, service, stopped, drain).await;
-        Ok(())
-    })
 }
 
 fn announce(config: &Config, origin: &Origin, address: &str) {

@@ -3,6 +3,8 @@
 pub mod api;
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+mod connector;
 
 pub use api::ApiType;
 #[cfg(feature = "client")]

@@ -1,8 +1,9 @@
 //! Texts that want to do harm: no panic, no hang, no memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::time::Instant;
 
 use super::{parse, problems};
 

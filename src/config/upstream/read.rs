@@ -138,6 +138,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
 }
 
 /// The type; `None` when it is unknown and `Some(None)` when it is planned, which have been reported.
+#[expect(clippy::option_option, reason = "unknown and planned are two complaints")]
 fn api_type(map: &Map<'_>) -> Option<Option<ApiType>> {
     let (field, files) = (map.get("api_type"), map.get("auth_files"));
     let chosen = match &field {

@@ -11,7 +11,7 @@ use crate::error::{BoxError, Error, Stage};
 
 /// Response body of [`Classify`](super::Classify): what was held, then the rest, watched.
 pub struct ResponseBody<B> {
-    held: VecDeque<Bytes>,
+    passing: Passing,
     rest: Option<Rest<B>>,
     /// An error that stands behind content already passed on.
     failure: Option<Error>,
@@ -22,19 +22,62 @@ struct Rest<B> {
     watch: Box<Watch>,
 }
 
+/// Bytes on their way to the client, untouched and in order. The start of an event waits for its end:
+/// should the stream break within it, what ends the stream in its place must not land in the middle.
+#[derive(Default)]
+struct Passing {
+    whole: VecDeque<Bytes>,
+    torn: VecDeque<Bytes>,
+    torn_len: usize,
+}
+
+impl Passing {
+    /// Takes the next bytes; of all that came, the last `unfinished` are no whole event yet.
+    fn push(&mut self, data: Bytes, unfinished: usize) {
+        if !data.is_empty() {
+            self.torn_len += data.len();
+            self.torn.push_back(data);
+        }
+        while self.torn_len > unfinished
+            && let Some(mut first) = self.torn.pop_front()
+        {
+            let piece = first.split_to(first.len().min(self.torn_len - unfinished));
+            self.torn_len -= piece.len();
+            if !first.is_empty() {
+                self.torn.push_front(first);
+            }
+            self.whole.push_back(piece);
+        }
+    }
+
+    /// Nothing more comes, and what came is complete.
+    fn finish(&mut self) {
+        self.torn_len = 0;
+        self.whole.append(&mut self.torn);
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        self.whole.pop_front()
+    }
+}
+
 impl<B> ResponseBody<B> {
     pub(super) fn document(bytes: Bytes) -> Self {
-        ResponseBody { held: VecDeque::from([bytes]), rest: None, failure: None }
+        let passing = Passing { whole: VecDeque::from([bytes]), ..Passing::default() };
+        ResponseBody { passing, rest: None, failure: None }
     }
 
     pub(super) fn stream(held: VecDeque<Bytes>, body: Pin<Box<B>>, watch: Box<Watch>) -> Self {
-        ResponseBody { held, rest: Some(Rest { body, watch }), failure: None }
+        let mut passing =
+            Passing { torn_len: held.iter().map(Bytes::len).sum(), torn: held, ..Passing::default() };
+        passing.push(Bytes::new(), watch.unfinished());
+        ResponseBody { passing, rest: Some(Rest { body, watch }), failure: None }
     }
 }
 
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("classify::ResponseBody").field("held", &self.held.len()).finish_non_exhaustive()
+        f.debug_struct("classify::ResponseBody").field("held", &self.passing.torn_len).finish_non_exhaustive()
     }
 }
 
@@ -51,57 +94,62 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = &mut *self;
-        if let Some(data) = this.held.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        if let Some(error) = this.failure.take() {
-            this.rest = None;
-            return Poll::Ready(Some(Err(error)));
-        }
-        let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
-        match ready!(rest.body.as_mut().poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref()
-                    && let Begun::Error(view) = rest.watch.push(data)
-                {
-                    // The upstream's own error event reaches a relayed client as it is; the stream is
-                    // a failure all the same, and ends here.
-                    let event = Bytes::new();
-                    this.failure = Some(Error::Stream { error: Box::new(reported(*view)), event });
+        loop {
+            if let Some(data) = this.passing.pop() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+            if let Some(error) = this.failure.take() {
+                this.rest = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+            let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
+            match ready!(rest.body.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    this.failure = match rest.watch.push(&data) {
+                        Begun::No | Begun::Yes => None,
+                        // The upstream's own error event reaches a relayed client as it is; the stream is
+                        // a failure all the same, and ends here.
+                        Begun::Error(view) => {
+                            let event = Bytes::new();
+                            Some(Error::Stream { error: Box::new(reported(*view)), event })
+                        }
+                        Begun::TooLong(view) => Some(rest.watch.end_with(reported(*view))),
+                    };
+                    this.passing.push(data, rest.watch.unfinished());
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                let error = match Error::of(error) {
-                    Error::Internal(source) => Error::Transport { stage: Stage::Body, source },
-                    error => error,
-                };
-                let error = rest.watch.end_with(error);
-                this.rest = None;
-                Poll::Ready(Some(Err(error)))
-            }
-            None => {
-                let last = rest.watch.finish();
-                let error = match last {
-                    Begun::Error(view) => Some(reported(*view)),
-                    _ if rest.watch.may_end() => None,
-                    _ => Some(Error::codec("the upstream's stream ended before its answer did")),
-                };
-                let error = error.map(|error| rest.watch.end_with(error));
-                this.rest = None;
-                Poll::Ready(error.map(Err))
+                Some(Err(error)) => {
+                    let error = match Error::of(error) {
+                        Error::Internal(source) => Error::Transport { stage: Stage::Body, source },
+                        error => error,
+                    };
+                    this.failure = Some(rest.watch.end_with(error));
+                }
+                None => {
+                    this.failure = match rest.watch.finish() {
+                        Begun::Error(view) | Begun::TooLong(view) => Some(reported(*view)),
+                        _ if rest.watch.may_end() => None,
+                        _ => Some(Error::codec("the upstream's stream ended before its answer did")),
+                    }
+                    .map(|error| rest.watch.end_with(error));
+                    this.rest = None;
+                    if this.failure.is_none() {
+                        this.passing.finish();
+                    }
+                }
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_empty() && self.rest.is_none() && self.failure.is_none()
+        self.passing.whole.is_empty() && self.rest.is_none() && self.failure.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.rest, self.held.len()) {
-            // A whole document is one frame.
-            (None, _) => SizeHint::with_exact(self.held.iter().map(Bytes::len).sum::<usize>() as u64),
+        match (&self.rest, &self.failure) {
+            (None, None) => {
+                SizeHint::with_exact(self.passing.whole.iter().map(Bytes::len).sum::<usize>() as u64)
+            }
             _ => SizeHint::default(),
         }
     }

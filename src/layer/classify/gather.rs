@@ -106,7 +106,7 @@ impl Gather {
                 *size += data.len();
                 held.push_back(data);
                 match begun {
-                    Begun::Error(view) => self.error_in_stream(view),
+                    Begun::Error(view) | Begun::TooLong(view) => self.error_in_stream(view),
                     Begun::Yes => self.commit(),
                     Begun::No if *size > self.limit => {
                         failed(Error::codec("too much came before the answer began"))
@@ -129,7 +129,7 @@ impl Gather {
                 }
             }
             Reading::Stream(watch, ..) => match watch.finish() {
-                Begun::Error(view) => self.error_in_stream(view),
+                Begun::Error(view) | Begun::TooLong(view) => self.error_in_stream(view),
                 // Only the end told that it had begun: an answer whose last event no blank line closed.
                 Begun::Yes => self.commit(),
                 Begun::No => failed(Error::codec("the upstream's stream ended before it began")),

@@ -11,6 +11,8 @@ pub(super) enum Begun {
     No,
     Yes,
     Error(Box<ErrorView>),
+    /// An event beyond the limit; the end of it is not waited for.
+    TooLong(Box<ErrorView>),
 }
 
 /// Watches one stream. The frames themselves pass untouched.
@@ -32,7 +34,7 @@ impl Watch {
         let fits = self.decoder.push(data, |event| note(&mut begun, observer.event(&event)));
         match fits {
             Ok(()) => begun,
-            Err(long) => Begun::Error(Box::new(ErrorView::new(FaultKind::BadUpstream, long.to_string()))),
+            Err(long) => Begun::TooLong(Box::new(ErrorView::new(FaultKind::BadUpstream, long.to_string()))),
         }
     }
 
@@ -42,6 +44,11 @@ impl Watch {
         let observer = &mut self.observer;
         self.decoder.finish(|event| note(&mut begun, observer.event(&event)));
         begun
+    }
+
+    /// How many bytes at the end of what came so far are no whole event yet.
+    pub(super) fn unfinished(&self) -> usize {
+        self.decoder.unfinished()
     }
 
     /// Whether the stream may end here as a complete answer.

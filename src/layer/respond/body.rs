@@ -16,7 +16,11 @@ use crate::protocol::Observer;
 const JOIN: usize = 64 << 10;
 
 /// How often a piece may wait for the client's task to run again.
-const MOST_STEPS: u32 = 32;
+const MOST_STEPS: u32 = 64;
+
+/// hyper's connection task needs two runs to hand over a piece: one to learn that the last one was taken,
+/// one to send the next.
+const BARREN_STEPS: u32 = 2;
 
 pin_project! {
     /// Response body of [`Respond`](super::Respond).
@@ -36,6 +40,7 @@ pin_project! {
 
 /// State of a stream's body.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct Stream {
     client: Client,
     array: Option<ArrayFraming>,
@@ -44,6 +49,8 @@ pub struct Stream {
     joined: Joined,
     /// How often it has stepped back for more of this piece.
     steps: u32,
+    /// How many of these steps in a row brought nothing.
+    barren: u32,
     ended: bool,
 }
 
@@ -60,7 +67,15 @@ impl<B> ResponseBody<B> {
         let array = client.json_array.then(ArrayFraming::default);
         ResponseBody::Stream {
             inner,
-            stream: Stream { client, array, last: None, joined: Joined::default(), steps: 0, ended: false },
+            stream: Stream {
+                client,
+                array,
+                last: None,
+                joined: Joined::default(),
+                steps: 0,
+                barren: 0,
+                ended: false,
+            },
         }
     }
 }
@@ -163,19 +178,19 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let mut grown = false;
     while stream.last.is_none() && stream.joined.len() < JOIN {
         match inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
-                    grown = true;
+                    stream.barren = 0;
                     stream.joined.push(data);
                 }
             }
             Poll::Ready(Some(Err(error))) => stream.last = Some(stream.last_words(&Error::of(error))),
             Poll::Ready(None) => stream.last = Some(Bytes::new()),
             Poll::Pending if stream.joined.is_empty() => return Poll::Pending,
-            Poll::Pending if grown && stream.steps < MOST_STEPS => {
+            Poll::Pending if stream.barren < BARREN_STEPS && stream.steps < MOST_STEPS => {
+                stream.barren += 1;
                 stream.steps += 1;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -183,7 +198,49 @@ where
             Poll::Pending => break,
         }
     }
-    stream.steps = 0;
+    (stream.steps, stream.barren) = (0, 0);
     let all = stream.joined.take();
     Poll::Ready((!all.is_empty()).then_some(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Protocol;
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    #[tokio::test]
+    async fn what_the_upstreams_task_has_at_hand_leaves_in_one_piece() {
+        let (mut sender, receiver) = futures_util_channel();
+        tokio::spawn(async move {
+            for number in 0..10u8 {
+                sender.send(vec![b'0' + number]).await;
+            }
+        });
+        let body = StreamBody::new(futures_util::stream::unfold(receiver, |mut receiver| async move {
+            let data = receiver.recv().await?;
+            Some((Ok::<_, Error>(Frame::data(Bytes::from(data))), receiver))
+        }));
+        let client = Client { protocol: Protocol::OpenAi, json_array: false, trail: None };
+        let mut body = Box::pin(ResponseBody::stream(Box::pin(body), client));
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(pieces, ["0123456789"]);
+    }
+
+    /// A channel of one piece, as HTTP clients have between their connection and its bodies.
+    fn futures_util_channel() -> (Sender, tokio::sync::mpsc::Receiver<Vec<u8>>) {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        (Sender(sender), receiver)
+    }
+
+    struct Sender(tokio::sync::mpsc::Sender<Vec<u8>>);
+
+    impl Sender {
+        async fn send(&mut self, piece: Vec<u8>) {
+            self.0.send(piece).await.unwrap();
+        }
+    }
 }

@@ -41,6 +41,12 @@ pub struct Reading<B> {
     plan: Plan,
 }
 
+impl<B> fmt::Debug for Reading<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("translate::Reading").finish_non_exhaustive()
+    }
+}
+
 impl<F, B> ResponseFuture<F, B> {
     pub(super) fn relay(inner: F) -> Self {
         ResponseFuture::Relay { inner }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
@@ -30,6 +30,9 @@ use crate::protocol::{Dialect, Operation, Protocol, Target, decode_request, enco
 pub use future::ResponseFuture;
 
 /// Speaks an upstream's protocol for clients of any.
+///
+/// Takes every answer for a success: [`ClassifyLayer`](super::ClassifyLayer) stands inside of it and turns
+/// the others into errors.
 ///
 /// # Errors
 ///
@@ -52,6 +55,7 @@ pub use future::ResponseFuture;
 ///     .layer(TranslateLayer::new(Protocol::OpenAi))
 ///     .service(service_fn(|request: Request<Payload>| async move {
 ///         assert_eq!(request.body().protocol(), Protocol::OpenAi);
+///         assert_eq!(request.headers()["content-type"], "application/json");
 ///         let answer = r#"{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#;
 ///         Ok::<_, Error>(Response::builder().header("content-type", "application/json").body(Body::from(answer.as_bytes().to_vec())).unwrap())
 ///     }));
@@ -181,8 +185,10 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        // The client's headers speak its own protocol (section 2.1).
-        parts.headers = HeaderMap::new();
+        // The client's headers speak its own protocol (section 2.1); whoever reads the new body may ask
+        // what it is.
+        parts.headers.clear();
+        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok((Request::from_parts(parts, translated), Plan { exchange, warnings }))
     }
 }

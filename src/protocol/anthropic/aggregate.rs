@@ -11,7 +11,7 @@ const MOST_BLOCKS: usize = 4096;
 
 /// Folds a native stream.
 #[derive(Debug, Default)]
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     message: Option<Object>,
     usage: Object,
     blocks: Vec<(u64, BlockFold)>,

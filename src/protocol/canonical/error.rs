@@ -33,7 +33,6 @@ impl FaultKind {
     #[must_use]
     pub fn from_status(status: u16) -> Self {
         match status {
-            400 => FaultKind::InvalidRequest,
             401 => FaultKind::Authentication,
             402 => FaultKind::Billing,
             403 => FaultKind::Permission,
@@ -47,7 +46,7 @@ impl FaultKind {
             499 => FaultKind::Cancelled,
             500 => FaultKind::Internal,
             503 | 529 => FaultKind::Overloaded,
-            400..=499 => FaultKind::InvalidRequest,
+            status if status / 100 == 4 => FaultKind::InvalidRequest,
             _ => FaultKind::BadUpstream,
         }
     }

@@ -40,7 +40,7 @@ pub fn data_url(mime: &Str<'_>, base64: &Str<'_>) -> Str<'static> {
 pub fn normalise_base64<'a>(data: &Str<'a>) -> Str<'a> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let text = data.as_escaped();
-    if text.len() % 4 == 0 && text.bytes().all(plain) {
+    if text.len().is_multiple_of(4) && text.bytes().all(plain) {
         return data.clone();
     }
     let mut out: String = data
@@ -53,7 +53,7 @@ pub fn normalise_base64<'a>(data: &Str<'a>) -> Str<'a> {
             other => other,
         })
         .collect();
-    while out.len() % 4 != 0 {
+    while !out.len().is_multiple_of(4) {
         out.push('=');
     }
     Str::escape(out)

@@ -8,7 +8,7 @@ use crate::protocol::sse;
 
 /// The fold so far.
 #[derive(Debug, Default)]
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     /// Every top-level member but the candidates.
     members: Object,
     usage: Object,

@@ -8,7 +8,7 @@ mod partial;
 #[cfg(test)]
 mod tests;
 
-pub use decode::Decoder;
-pub use encode::Encoder;
+pub(crate) use decode::Decoder;
+pub(crate) use encode::Encoder;
 pub(super) use encode::{reasoning_state, write_finish};
 pub(super) use grounding::{Cited, Offsets, write as write_grounding};

@@ -127,6 +127,9 @@ impl<'a> Scan<'a> {
     }
 
     /// Stands on a quote; ends after the closing one.
+    ///
+    /// Looks for quotes only, and at the backslashes before each: program text in a conversation has an
+    /// escape every few words, and stopping at each of them costs more than all the rest.
     fn string(&mut self) -> Result<(), Error> {
         self.at += 1;
         match closing_quote(self.body.get(self.at..).unwrap_or_default()) {

@@ -112,9 +112,19 @@ impl<'b> Writer<'b> {
     }
 
     /// Writes JSON text as it stands; it must be one well-formed value.
+    ///
+    /// Only line breaks between its tokens become spaces: it may stand in a `data:` line, which one
+    /// would end (models and servers like to indent arguments).
     pub fn json(&mut self, json: &str) -> &mut Self {
         self.comma();
-        self.out.extend_from_slice(json.as_bytes());
+        let mut rest = json.as_bytes();
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+            let (line, tail) = rest.split_at(at);
+            self.out.extend_from_slice(line);
+            self.out.push(b' ');
+            rest = tail.get(1..).unwrap_or_default();
+        }
+        self.out.extend_from_slice(rest);
         self
     }
 
@@ -158,6 +168,13 @@ impl<'b> Writer<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_indented_value_does_not_break_its_line() {
+        let mut out = Vec::new();
+        Writer::new(&mut out).json("{\r\n  \"a\": 1.10\n}");
+        assert_eq!(String::from_utf8(out).unwrap(), "{    \"a\": 1.10 }");
+    }
 
     #[test]
     fn commas_stand_between_values_only() {

@@ -12,7 +12,7 @@ const MOST_CHOICES: u64 = 128;
 
 /// Folds a stream.
 #[derive(Debug, Default)]
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     top: Object,
     choices: Vec<ChoiceFold>,
     usage: Option<Raw<'static>>,

@@ -37,17 +37,17 @@ pub(super) struct Call {
 
 impl Call {
     /// A call whose first fragment has this index.
-    pub fn new(index: Option<u64>) -> Self {
+    pub(super) fn new(index: Option<u64>) -> Self {
         Call { index, ..Call::default() }
     }
 
     /// Whether the arguments are one whole JSON object or list.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.scan.complete
     }
 
     /// Takes over id and name of a fragment. The first id wins; a name grows only until arguments come.
-    pub fn identify(&mut self, fragment: &Fragment<'_>) {
+    pub(super) fn identify(&mut self, fragment: &Fragment<'_>) {
         if self.id.is_empty() {
             self.id.push_str(fragment.id);
         }
@@ -58,7 +58,7 @@ impl Call {
     }
 
     /// Appends arguments; `false` if they repeat the whole (a "done" copy) and are to be ignored.
-    pub fn extend(&mut self, arguments: &str) -> bool {
+    pub(super) fn extend(&mut self, arguments: &str) -> bool {
         if self.scan.complete && arguments == self.arguments {
             return false;
         }
@@ -158,12 +158,12 @@ pub(super) struct CallIds {
 
 impl CallIds {
     /// Made-up ids come from `seed`.
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         CallIds { source: IdSource::new(seed), taken: HashSet::new() }
     }
 
     /// The upstream's id if it is usable and not taken, else another.
-    pub fn accept<'a>(&mut self, id: Str<'a>) -> Str<'a> {
+    pub(super) fn accept<'a>(&mut self, id: Str<'a>) -> Str<'a> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.:|-".contains(&b);
         let text = id.as_escaped();
         if text.is_empty() {

@@ -34,7 +34,7 @@ impl<'a> Entry<'a> {
     }
 
     /// The state of this entry as an upstream of our own kind gave it.
-    pub fn native_state(&self) -> Option<Opaque<'a>> {
+    pub(super) fn native_state(&self) -> Option<Opaque<'a>> {
         let (value, kind) = match (&self.signature, &self.data) {
             (Some(signature), _) => (signature, OpaqueKind::Signature),
             (None, Some(data)) => (data, OpaqueKind::EncryptedContent),
@@ -65,7 +65,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Takes a member of a message or delta; `false` if it is none of reasoning.
-    pub fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<bool, Error> {
+    pub(super) fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<bool, Error> {
         match key {
             "reasoning_content" => self.content = value.lenient_string()?,
             "reasoning" => self.plain = value.lenient_string()?,
@@ -77,13 +77,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether nothing came.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let blank = |text: &Option<Str<'_>>| text.as_ref().is_none_or(Str::is_empty);
         blank(&self.content) && blank(&self.plain) && self.details.is_empty() && self.blocks.is_empty()
     }
 
     /// T113: servers send the same text under several names; the first non-empty counts.
-    pub fn text(&self) -> Option<Str<'a>> {
+    pub(super) fn text(&self) -> Option<Str<'a>> {
         let plain = [&self.content, &self.plain].into_iter().flatten().find(|t| !t.is_empty());
         if let Some(text) = plain {
             return Some(text.clone());
@@ -92,12 +92,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The last state among the details.
-    pub fn state(&self) -> Option<Opaque<'a>> {
+    pub(super) fn state(&self) -> Option<Opaque<'a>> {
         self.details.iter().rev().chain(self.blocks.iter().rev()).find_map(Entry::native_state)
     }
 
     /// The parts of an assistant message in a client's history.
-    pub fn into_history(self, losses: &mut Vec<&'static str>) -> Vec<Part<'a>> {
+    pub(super) fn into_history(self, losses: &mut Vec<&'static str>) -> Vec<Part<'a>> {
         let text = self.text();
         let entries = if self.details.is_empty() { self.blocks } else { self.details };
         let told = entries.iter().any(|e| e.text.is_some());

@@ -4,8 +4,8 @@ mod choice;
 mod decode;
 mod encode;
 
-pub use decode::Decoder;
-pub use encode::Encoder;
+pub(crate) use decode::Decoder;
+pub(crate) use encode::Encoder;
 
 #[cfg(test)]
 mod tests;

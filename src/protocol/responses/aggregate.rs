@@ -10,7 +10,7 @@ use crate::protocol::sse;
 
 /// Keeps the items of a stream until its final event.
 #[derive(Debug, Default)]
-pub struct Aggregator {
+pub(crate) struct Aggregator {
     /// Finished items by number, for backends whose final event lists none (T038).
     items: BTreeMap<u64, String>,
     response: Option<Object>,

@@ -7,10 +7,10 @@
 //!
 //! What shapes this dialect:
 //!
-//! * A request is a flat list of items; the hub's turns are cut from it ([`request`]).
+//! * A request is a flat list of items; the hub's turns are cut from it (`request`).
 //! * An answer repeats its request, so the client's own values are kept and echoed (T181).
 //! * The final event carries the whole answer again, so the stream encoder keeps what it has sent;
-//!   a whole answer is the same encoder without its events ([`stream`]).
+//!   a whole answer is the same encoder without its events (`stream`).
 //!
 //! ```
 //! use aiproxy::protocol::{Endpoint, decode_request};

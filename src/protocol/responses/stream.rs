@@ -8,5 +8,5 @@ mod open;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use decode::Decoder;
-pub use encode::Encoder;
+pub(crate) use decode::Decoder;
+pub(crate) use encode::Encoder;

@@ -154,10 +154,10 @@ impl Decoder {
         parse(text, &mut sink);
     }
 
-    /// Whether an event has begun and not ended.
+    /// How many bytes at the end of what came so far belong to an event that has not ended.
     #[must_use]
-    pub fn is_mid_event(&self) -> bool {
-        !self.held.trim_ascii().is_empty()
+    pub fn unfinished(&self) -> usize {
+        self.held.len()
     }
 }
 

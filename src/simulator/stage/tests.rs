@@ -129,7 +129,7 @@ async fn keys_are_asked_for_in_the_way_of_each_provider() {
     let version = ("anthropic-version", "2023-06-01");
     let gemini = "/v1beta/models/m:generateContent";
     let gemini_key = "/v1beta/models/m:generateContent?key=good";
-    let cases: &[Case] = &[
+    let cases: &[Case<'_>] = &[
         ("/v1/messages", &[version, ("x-api-key", "bad")], 401),
         ("/v1/messages", &[version], 401),
         ("/v1/messages", &[version, ("x-api-key", "good")], 400),

@@ -5,8 +5,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::Path;
 use crate::protocol::Operation;
 
-pub(super) const CREDENTIAL: HeaderName = HeaderName::from_static("x-api-key");
-
 pub(super) fn path(operation: Operation) -> Path {
     match operation {
         Operation::CountTokens => Path::fixed(&["messages", "count_tokens"]),

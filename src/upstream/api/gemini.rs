@@ -1,12 +1,8 @@
 //! Gemini: model and action in the path, streams always as server-sent events (T016).
 
-use http::HeaderName;
-
 use super::Path;
 use crate::payload::Payload;
 use crate::protocol::Operation;
-
-pub(super) const CREDENTIAL: HeaderName = HeaderName::from_static("x-goog-api-key");
 
 pub(super) fn path(payload: &Payload) -> Path {
     let stream = payload.stream();

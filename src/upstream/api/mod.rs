@@ -1,15 +1,22 @@
 //! API types: how a vendor wants to be addressed. The wire protocol is the other half.
 
+#[cfg(feature = "client")]
 mod anthropic;
+#[cfg(feature = "client")]
 mod gemini;
+#[cfg(feature = "client")]
 mod openai;
+#[cfg(feature = "client")]
+mod request;
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, header};
 
-use crate::payload::Payload;
-use crate::protocol::{Operation, Protocol};
+use crate::protocol::Protocol;
+
+#[cfg(feature = "client")]
+pub(crate) use request::{Path, counts_tokens};
 
 /// The kind of an upstream: which protocol it speaks, where its paths are, how it takes its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,9 +57,9 @@ impl ApiType {
     #[must_use]
     pub fn credential_header(self) -> HeaderName {
         match self {
-            ApiType::Anthropic => anthropic::CREDENTIAL,
-            ApiType::OpenAi | ApiType::Responses => openai::CREDENTIAL,
-            ApiType::Gemini => gemini::CREDENTIAL,
+            ApiType::Anthropic => HeaderName::from_static("x-api-key"),
+            ApiType::OpenAi | ApiType::Responses => header::AUTHORIZATION,
+            ApiType::Gemini => HeaderName::from_static("x-goog-api-key"),
         }
     }
 
@@ -67,68 +74,10 @@ impl ApiType {
         value.set_sensitive(true);
         Some(value)
     }
-
-    /// The path below the version prefix, by segments, and the query. Segments are percent-encoded by
-    /// whoever builds the URL: a model name is one segment, whatever it holds.
-    pub(crate) fn path(self, payload: &Payload) -> Path {
-        match self {
-            ApiType::Anthropic => anthropic::path(payload.operation()),
-            ApiType::OpenAi => openai::chat_path(),
-            ApiType::Responses => openai::responses_path(payload.operation()),
-            ApiType::Gemini => gemini::path(payload),
-        }
-    }
-
-    /// Copies what may pass of the client's headers, and adds what the API demands.
-    pub(crate) fn headers(self, client: &HeaderMap, out: &mut HeaderMap) {
-        let passes: fn(&str) -> bool = match self {
-            ApiType::Anthropic => anthropic::passes,
-            ApiType::OpenAi | ApiType::Responses => openai::passes,
-            ApiType::Gemini => gemini::passes,
-        };
-        for (name, value) in client {
-            if passes(name.as_str()) {
-                out.append(name.clone(), value.clone());
-            }
-        }
-        // The SDKs' own headers tell nothing about the account, and upstreams ask for them in support.
-        for name in ["user-agent", "traceparent"] {
-            if let Some(value) = client.get(name) {
-                out.insert(HeaderName::from_static(name), value.clone());
-            }
-        }
-        if self == ApiType::Anthropic {
-            anthropic::complete(out);
-        }
-    }
 }
 
 impl fmt::Display for ApiType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Where a request goes below the base URL.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Path {
-    /// `v1`, unless the base URL has a version of its own.
-    pub(crate) version: &'static str,
-    /// Segments that are the same for every request.
-    pub(crate) segments: &'static [&'static str],
-    /// A last segment of this request.
-    pub(crate) last: Option<String>,
-    /// The query.
-    pub(crate) query: Option<&'static str>,
-}
-
-impl Path {
-    const fn fixed(segments: &'static [&'static str]) -> Self {
-        Path { version: "v1", segments, last: None, query: None }
-    }
-}
-
-/// Whether counting tokens is among what the API offers.
-pub(crate) fn counts_tokens(api: ApiType, operation: Operation) -> bool {
-    operation == Operation::Generate || api != ApiType::OpenAi
 }

@@ -1,11 +1,7 @@
 //! OpenAI and whoever speaks its protocols: bearer keys.
 
-use http::{HeaderName, header};
-
 use super::Path;
 use crate::protocol::Operation;
-
-pub(super) const CREDENTIAL: HeaderName = header::AUTHORIZATION;
 
 pub(super) fn chat_path() -> Path {
     Path::fixed(&["chat", "completions"])

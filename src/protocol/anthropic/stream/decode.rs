@@ -17,7 +17,7 @@ const MOST_OPEN: usize = 1024;
 
 /// Reads a native stream.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     sequencer: Sequencer<u64>,
     /// The blocks that have begun and not ended; in truth at most one.
     open: Vec<Open>,

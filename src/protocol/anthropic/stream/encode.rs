@@ -15,7 +15,7 @@ use crate::protocol::sse::write_named_event;
 
 /// Writes a native stream.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     model: Option<String>,
     names: NameMap,
     upstream: Protocol,

@@ -47,7 +47,7 @@ impl Rewriter<'_> {
         let parsed = Object::parse(json).ok().filter(|_| depth < MAX_DEPTH && self.written < MAX_OUTPUT);
         let Some(own) = parsed else {
             self.lossy |= json.starts_with('{');
-            return self.fallback(json);
+            return Self::fallback(json);
         };
         let pushed = self.stack.len();
         let merged = self.resolve(own, depth);
@@ -58,7 +58,7 @@ impl Rewriter<'_> {
     }
 
     /// For what is no object (`true`), or too deep or large.
-    fn fallback(&self, json: &str) -> String {
+    fn fallback(json: &str) -> String {
         let kind = if json.starts_with('{') { "OBJECT" } else { "STRING" };
         format!(r#"{{"type":"{kind}"}}"#)
     }
@@ -101,7 +101,7 @@ impl Rewriter<'_> {
         let mut notes = Vec::new();
         let mut is_nullable = false;
         self.alternatives(schema, &mut out, &mut is_nullable, depth);
-        self.write_type(schema, &mut out, &mut is_nullable);
+        Self::write_type(schema, &mut out, &mut is_nullable);
         for keyword in PLAIN {
             if let Some(value) = schema.get(keyword).filter(|value| !value.is_null()) {
                 out.set(keyword, value.as_str());
@@ -110,8 +110,8 @@ impl Rewriter<'_> {
         if let Some(format) = text_of(schema, "format").filter(|f| FORMATS.contains(&f.as_str())) {
             out.set("format", format!("\"{format}\""));
         }
-        self.values(schema, &mut out, &mut notes, &mut is_nullable);
-        self.bounds(schema, &mut out, &mut notes);
+        Self::values(schema, &mut out, &mut notes, &mut is_nullable);
+        Self::bounds(schema, &mut out, &mut notes);
         self.properties(schema, &mut out, depth);
         self.items(schema, &mut out, depth);
         if is_nullable {
@@ -151,7 +151,7 @@ impl Rewriter<'_> {
         }
     }
 
-    fn write_type(&mut self, schema: &Object, out: &mut Object, nullable: &mut bool) {
+    fn write_type(schema: &Object, out: &mut Object, nullable: &mut bool) {
         let mut kinds: Vec<String> = match schema.get("type") {
             Some(list) if list.is_array() => elements(&list),
             Some(one) => vec![one.into_text().into_owned()],
@@ -178,7 +178,7 @@ impl Rewriter<'_> {
     }
 
     /// `enum` and `const`: only texts can be listed, the rest is said in words.
-    fn values(&self, schema: &Object, out: &mut Object, notes: &mut Vec<String>, nullable: &mut bool) {
+    fn values(schema: &Object, out: &mut Object, notes: &mut Vec<String>, nullable: &mut bool) {
         let values = match (schema.get("const"), schema.get("enum")) {
             (Some(one), _) => vec![one.into_text().into_owned()],
             (None, Some(list)) => elements(&list),
@@ -199,7 +199,7 @@ impl Rewriter<'_> {
     }
 
     /// Exclusive bounds become inclusive ones where the next whole number is the next value.
-    fn bounds(&self, schema: &Object, out: &mut Object, notes: &mut Vec<String>) {
+    fn bounds(schema: &Object, out: &mut Object, notes: &mut Vec<String>) {
         let is_integer = text_of(schema, "type").is_some_and(|kind| kind.eq_ignore_ascii_case("integer"));
         for (exclusive, inclusive, step, words) in
             [("exclusiveMinimum", "minimum", 1, "greater"), ("exclusiveMaximum", "maximum", -1, "less")]

@@ -19,7 +19,7 @@ use crate::protocol::{Protocol, sse};
 
 /// Decodes one stream.
 #[derive(Debug)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     sequencer: Sequencer<u32>,
     candidates: Vec<Candidate>,
     ids: IdSource,

@@ -17,7 +17,7 @@ const HEAD: &[u8] = br#"data: {"candidates":[{"content":{"role":"model","parts":
 
 /// Encodes one stream.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     model: Option<String>,
     names: NameMap,
     show_reasoning: bool,

@@ -103,7 +103,7 @@ impl Encoder<'_> {
         // T093: null, not an empty text, when only tools were called.
         w.key("content").string_or_null(text.as_ref());
         w.key("refusal").string_or_null(refusal.as_ref().or(withheld));
-        self.annotations(choice, w);
+        Self::annotations(choice, w);
         if self.exchange.show_reasoning {
             reasoning_members(choice, w);
         }
@@ -112,7 +112,7 @@ impl Encoder<'_> {
         self.calls(choice, w);
     }
 
-    fn annotations(&self, choice: &Choice<'_>, w: &mut Writer<'_>) {
+    fn annotations(choice: &Choice<'_>, w: &mut Writer<'_>) {
         if choice.citations.is_empty() {
             return;
         }

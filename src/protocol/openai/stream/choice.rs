@@ -18,7 +18,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Shared { sequencer: Sequencer::default(), ids: CallIds::new(seed), next_key: 0 }
     }
 
@@ -43,7 +43,7 @@ pub(super) struct Delta<'a> {
 }
 
 impl<'a> Delta<'a> {
-    pub fn read(value: &mut Reader<'a>) -> Result<Self, Error> {
+    pub(super) fn read(value: &mut Reader<'a>) -> Result<Self, Error> {
         let mut delta = Delta::default();
         value.object(|key, value| delta.member(key, value))?;
         Ok(delta)
@@ -138,7 +138,7 @@ impl<'a> CallDelta<'a> {
 }
 
 impl ChoiceState {
-    pub fn new(index: u32) -> Self {
+    pub(super) fn new(index: u32) -> Self {
         ChoiceState {
             index,
             finish: None,
@@ -152,17 +152,17 @@ impl ChoiceState {
     }
 
     /// Whether anything but roles came.
-    pub fn has_parts(&self) -> bool {
+    pub(super) fn has_parts(&self) -> bool {
         self.last_key > 0
     }
 
     /// Whether a call never got its name.
-    pub fn has_nameless_call(&self) -> bool {
+    pub(super) fn has_nameless_call(&self) -> bool {
         self.calls.iter().any(|open| open.call.name.is_empty())
     }
 
     /// Takes a delta. Where several kinds share one, reasoning comes before what it led to.
-    pub fn delta(
+    pub(super) fn delta(
         &mut self,
         delta: Delta<'_>,
         shared: &mut Shared,
@@ -312,7 +312,7 @@ impl ChoiceState {
     }
 
     /// Tells the end of everything, and why.
-    pub fn conclude(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+    pub(super) fn conclude(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
         self.cite(shared, sink);
         for open in &mut self.calls {
             open.start(self.index, shared, sink);

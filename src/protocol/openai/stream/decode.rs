@@ -14,7 +14,7 @@ const MOST_CHOICES: u64 = 128;
 
 /// Decodes the stream of a Chat server.
 #[derive(Debug)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     shared: Shared,
     choices: Vec<ChoiceState>,
     started: bool,

@@ -17,7 +17,7 @@ const MOST_CHOICES: u32 = 128;
 
 /// Encodes a Chat client's stream.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     exchange: Box<Exchange>,
     legacy: bool,
     /// Everything up to the value of `choices`.

@@ -14,7 +14,7 @@ use crate::protocol::sse;
 
 /// Reads the stream of a Responses upstream.
 #[derive(Debug, Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     started: bool,
     done: bool,
     sequencer: Sequencer<Key>,

@@ -26,7 +26,7 @@ use crate::protocol::json::{Str, Writer};
 /// sends nothing and is asked for that final object instead, so a whole answer and a stream cannot
 /// differ.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct Encoder {
     feed: Feed,
     frame: Frame,
     settings: Settings,

@@ -1,0 +1,91 @@
+//! Opens connections to upstreams: TCP, TLS, and the proxy that the environment names.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::error::BoxError;
+
+/// Opens connections; bounded in time, with name resolution, TLS and tunnel included.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tcp: HttpConnector,
+    direct: HttpsConnector<HttpConnector>,
+    tls: Arc<ClientConfig>,
+    proxies: Arc<Matcher>,
+    most: Duration,
+}
+
+impl Connector {
+    /// Takes `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` from the environment. They hold for `https`
+    /// upstreams: a key never goes through a proxy in clear.
+    pub(super) fn new(most: Duration) -> Result<Self, BoxError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_platform_verifier()?
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let tls = Arc::new(tls);
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        // Small pieces must not wait for each other.
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(most));
+        let direct = HttpsConnector::from((tcp.clone(), tls.clone()));
+        Ok(Connector { tcp, direct, tls, proxies: Arc::new(Matcher::from_env()), most })
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = BoxError;
+    // Once a connection, not once a request.
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let is_tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let proxy = if is_tls { self.proxies.intercept(&uri) } else { None };
+        let connecting = match proxy {
+            None => self.direct.call(uri),
+            Some(proxy) => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
+                if let Some(auth) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(auth.clone());
+                }
+                HttpsConnector::from((tunnel, self.tls.clone())).call(uri)
+            }
+        };
+        let most = self.most;
+        Box::pin(async move {
+            match tokio::time::timeout(most, connecting).await {
+                Ok(connected) => connected,
+                Err(elapsed) => Err(elapsed.into()),
+            }
+        })
+    }
+}

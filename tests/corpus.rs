@@ -1,0 +1,490 @@
+//! Conformance by example, on the pure codecs.
+//!
+//! `tests/corpus/<from>-to-<to>/<case>/` is one exchange: a client that speaks `<from>` sends
+//! `request.json`, which must reach an upstream that speaks `<to>` as `expected-upstream-request.json`;
+//! `upstream.json` or `upstream.sse` comes back and must reach the client as `expected.json` or
+//! `expected.sse`. Streams are fed whole, byte by byte, and split in two at every byte. JSON is compared
+//! token by token: order, number formats and escapes count, white space does not.
+//!
+//! A new case needs `request.json` and the upstream's answer. `AIPROXY_BLESS=1 cargo test --test corpus`
+//! writes what is expected, or rewrites it after a change; read the difference before you commit it.
+//!
+//! If `AIPROXY_CORPUS` names a folder of recorded exchanges (else `../shared/corpus`, where there is
+//! one), these are replayed, too: every request into every other protocol, every answer to clients of
+//! every protocol. `cargo test --test corpus -- --nocapture` shows a table.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aiproxy::protocol::canonical::{Collector, Exchange, Losses, Request};
+use aiproxy::protocol::{
+    Endpoint, Operation, RequestError, StreamDecoder, StreamEncoder, Target, decode_request, decode_response,
+    encode_request, encode_response, parse_error, render_error, sse,
+};
+use serde_json::Value;
+
+use support::answer::{self, Finish};
+use support::client::events;
+use support::{Protocol, native, pairs};
+
+/// What would come from the clock and from chance.
+const CREATED: u64 = 1_700_000_000;
+const SEED: u64 = 7;
+
+fn exchange(request: &Request<'_>, client: Protocol, upstream: Protocol) -> Exchange {
+    Exchange { created: CREATED, seed: SEED, ..Exchange::new(request, client, upstream) }
+}
+
+fn endpoint(protocol: Protocol, model: &str, stream: bool) -> Endpoint {
+    let mut endpoint = Endpoint::new(protocol, Operation::Generate);
+    if protocol == Protocol::Gemini {
+        endpoint.model = Some(Arc::from(model));
+        endpoint.stream = Some(stream);
+    }
+    endpoint
+}
+
+/// The client's stream for the upstream's, which comes in these pieces.
+fn translate_stream<'p>(exchange: &Exchange, pieces: impl IntoIterator<Item = &'p [u8]>) -> String {
+    let mut events = sse::Decoder::default();
+    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
+    let mut encoder = StreamEncoder::new(exchange);
+    let mut out = Vec::new();
+    let mut sink =
+        |event: sse::Event<'_>| decoder.event(&event, &mut |event| encoder.event(&event, &mut out));
+    for piece in pieces {
+        events.push(piece, &mut sink).unwrap();
+    }
+    events.finish(&mut sink);
+    decoder.finish(&mut |event| encoder.event(&event, &mut out));
+    String::from_utf8(out).unwrap()
+}
+
+/// The client's document for the upstream's stream.
+fn fold(exchange: &Exchange, stream: &[u8]) -> Value {
+    let mut events = sse::Decoder::default();
+    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
+    let mut collector = Collector::default();
+    let mut sink = |event: sse::Event<'_>| decoder.event(&event, &mut |event| collector.event(event));
+    events.push(stream, &mut sink).unwrap();
+    events.finish(&mut sink);
+    decoder.finish(&mut |event| collector.event(event));
+    let mut out = Vec::new();
+    encode_response(&collector.finish().unwrap(), exchange, &mut out).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+// Cases of the project's own.
+
+struct Case {
+    folder: PathBuf,
+    client: Protocol,
+    upstream: Protocol,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.folder.display())
+    }
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+fn cases() -> Vec<Case> {
+    let protocol = |name: &str| Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == name).unwrap();
+    let mut cases = Vec::new();
+    for pair in folders(Path::new("tests/corpus")) {
+        let name = pair.file_name().unwrap().to_str().unwrap();
+        let (client, upstream) = name.split_once("-to-").unwrap();
+        let (client, upstream) = (protocol(client), protocol(upstream));
+        cases.extend(folders(&pair).into_iter().map(|folder| Case { folder, client, upstream }));
+    }
+    cases
+}
+
+impl Case {
+    fn read(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.folder.join(name)).ok()
+    }
+
+    /// Compares with the file, or rewrites the file.
+    fn expect(&self, name: &str, got: &str) {
+        if std::env::var_os("AIPROXY_BLESS").is_some() {
+            fs::write(self.folder.join(name), got).unwrap();
+        }
+        let want = self.read(name).unwrap_or_else(|| panic!("{self}: {name} is missing; see AIPROXY_BLESS"));
+        assert_eq!(got, want, "{self}: {name}");
+    }
+
+    fn run(&self) {
+        let body = self.read("request.json").unwrap();
+        let stream = self.read("upstream.sse");
+        let model = native::model(self.upstream);
+        let endpoint = endpoint(self.client, model, stream.is_some());
+        let request = decode_request(&endpoint, &body).unwrap_or_else(|error| panic!("{self}: {error}"));
+        assert_eq!(request.stream, stream.is_some(), "{self}: the answer is of the other kind");
+        let exchange = exchange(&request, self.client, self.upstream);
+        let (mut losses, mut out) = (Losses::default(), Vec::new());
+        encode_request(self.upstream, &request, &exchange, &Target::new(model), &mut losses, &mut out)
+            .unwrap_or_else(|error| panic!("{self}: {error}"));
+        self.expect("expected-upstream-request.json", &indented(&String::from_utf8(out).unwrap()));
+        self.expect("expected-warnings.txt", &(losses.header().replace(", ", "\n") + "\n"));
+        match stream {
+            Some(stream) => self.run_stream(&exchange, stream.as_bytes()),
+            None => {
+                let answer = self.read("upstream.json").unwrap();
+                let mut out = Vec::new();
+                let response = decode_response(self.upstream, &answer, SEED).unwrap();
+                encode_response(&response, &exchange, &mut out).unwrap();
+                self.expect("expected.json", &indented(&String::from_utf8(out).unwrap()));
+            }
+        }
+    }
+
+    fn run_stream(&self, exchange: &Exchange, stream: &[u8]) {
+        let got = translate_stream(exchange, [stream]);
+        self.expect("expected.sse", &got);
+        assert_eq!(translate_stream(exchange, stream.chunks(1)), got, "{self}, byte by byte");
+        for cut in 1..stream.len() {
+            let (head, tail) = stream.split_at(cut);
+            assert_eq!(translate_stream(exchange, [head, tail]), got, "{self}, cut at {cut}");
+        }
+        // What a client makes of the stream is what it would have been told at once.
+        let streamed = answer::stream(self.client, &events(&got));
+        assert_eq!(streamed, answer::document(self.client, &fold(exchange, stream)), "{self}");
+        assert_eq!(streamed.finish, Finish::Calls, "{self}");
+    }
+}
+
+#[test]
+fn every_case_comes_out_as_expected() {
+    let cases = cases();
+    for case in &cases {
+        case.run();
+    }
+    for (client, upstream) in pairs().filter(|(client, upstream)| client != upstream) {
+        let of_pair = cases.iter().filter(|case| (case.client, case.upstream) == (client, upstream));
+        assert!(of_pair.count() >= 2, "{client} → {upstream}");
+    }
+}
+
+/// JSON spread over lines, every token as it was.
+fn indented(json: &str) -> String {
+    let (mut out, mut depth) = (String::new(), 0);
+    let mut chars = json.chars().peekable();
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.push_str(&"  ".repeat(depth));
+    };
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                out.push(c);
+                while let Some(c) = chars.next() {
+                    out.push(c);
+                    match c {
+                        '\\' => out.extend(chars.next()),
+                        '"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            c if c.is_whitespace() => {}
+            '{' | '[' => {
+                out.push(c);
+                while chars.next_if(|c| c.is_whitespace()).is_some() {}
+                match chars.next_if(|c| matches!(c, '}' | ']')) {
+                    Some(end) => out.push(end),
+                    None => {
+                        depth += 1;
+                        line(&mut out, depth);
+                    }
+                }
+            }
+            '}' | ']' => {
+                depth -= 1;
+                line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            c => out.push(c),
+        }
+    }
+    out + "\n"
+}
+
+// Recorded exchanges.
+
+/// How the replays from one protocol to another went.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    replayed: usize,
+    /// Cannot be said in the other protocol, or was refused by the server, too.
+    refused: usize,
+    failed: usize,
+}
+
+#[derive(Default)]
+struct Replay {
+    requests: BTreeMap<(&'static str, &'static str), Tally>,
+    answers: BTreeMap<(&'static str, &'static str), Tally>,
+    failures: Vec<String>,
+}
+
+/// A recorded exchange.
+struct Recorded {
+    id: String,
+    protocol: Protocol,
+    status: u16,
+    /// Absent where the source kept none.
+    request: Option<(Endpoint, String)>,
+    answer: Recording,
+    /// It stops in the middle or reports an error: to end in an error is right.
+    is_broken: bool,
+}
+
+enum Recording {
+    Stream(String),
+    Document(String),
+}
+
+impl Recorded {
+    /// `None` for what is no exchange about an answer.
+    fn read(path: &Path) -> Option<Recorded> {
+        let item: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let protocol = match item["protocol"].as_str()? {
+            "anthropic_messages" => Protocol::Anthropic,
+            "openai_chat" => Protocol::OpenAi,
+            "openai_responses" => Protocol::Responses,
+            "gemini" => Protocol::Gemini,
+            _ => return None,
+        };
+        let operation = item["operation"].as_str()?;
+        let generates =
+            ["messages", "chat.completions", "responses", "generateContent", "streamGenerateContent"];
+        if !generates.contains(&operation) {
+            return None;
+        }
+        // One vendor names the model in its path; no path of the gateway does for that protocol.
+        let body = &item["request"]["body"];
+        let is_whole = body.is_object() && (body["model"].is_string() || protocol == Protocol::Gemini);
+        let request = is_whole.then(|| {
+            let path = item["request"]["path"].as_str().unwrap_or_default();
+            let model = path.rsplit("/models/").next().unwrap_or_default();
+            let model = model.rsplit_once(':').map_or(model, |(model, _)| model);
+            (endpoint(protocol, model, operation.starts_with("stream")), body.to_string())
+        });
+        let response = &item["response"];
+        let answer = match response["sse"].as_str() {
+            Some(stream) => Recording::Stream(stream.to_owned()),
+            None => Recording::Document(match response["text"].as_str() {
+                Some(text) => text.to_owned(),
+                None => response["body"].to_string(),
+            }),
+        };
+        let has =
+            |feature: &str| item["features"].as_array().is_some_and(|all| all.contains(&feature.into()));
+        let pending = ["queued", "in_progress", "failed", "cancelled"];
+        let is_pending = response["body"]["status"].as_str().is_some_and(|status| pending.contains(&status));
+        Some(Recorded {
+            id: item["id"].as_str()?.to_owned(),
+            protocol,
+            status: response["status"].as_u64()? as u16,
+            request,
+            answer,
+            is_broken: has("truncated_stream") || has("stream_error") || is_pending,
+        })
+    }
+
+    /// The request in another protocol.
+    fn request_for(&self, upstream: Protocol) -> Option<Outcome> {
+        let (endpoint, body) = self.request.as_ref()?;
+        let written = decode_request(endpoint, body).and_then(|request| {
+            let model = request.model.decode().into_owned();
+            let exchange = exchange(&request, self.protocol, upstream);
+            let mut out = Vec::new();
+            encode_request(
+                upstream,
+                &request,
+                &exchange,
+                &Target::new(&model),
+                &mut Losses::default(),
+                &mut out,
+            )?;
+            Ok(out)
+        });
+        Some(match written {
+            Ok(out) => {
+                serde_json::from_slice::<Value>(&out).map(drop).map_err(|error| error.to_string()).into()
+            }
+            Err(RequestError::Unsupported(_)) => Outcome::Refused,
+            // A request of nothing but instructions (2.5).
+            Err(RequestError::Invalid { message, .. }) if message == "nothing is left to send" => {
+                Outcome::Refused
+            }
+            Err(_) if self.status >= 400 => Outcome::Refused,
+            Err(error) => Outcome::Failed(error.to_string()),
+        })
+    }
+
+    /// The answer for a client of a protocol.
+    fn answer_for(&self, client: Protocol) -> Outcome {
+        if self.status >= 400 {
+            let (Recording::Stream(body) | Recording::Document(body)) = &self.answer;
+            let view = parse_error(self.protocol, self.status, body.as_bytes());
+            let (_, body) = render_error(client, &view);
+            answer::error_kind(client, &serde_json::from_slice(&body).unwrap());
+            return Outcome::Replayed;
+        }
+        let request = self.request.as_ref();
+        let request = request.and_then(|(endpoint, body)| decode_request(endpoint, body).ok());
+        let mut exchange = exchange(&request.unwrap_or_default(), client, self.protocol);
+        (exchange.include_usage, exchange.show_reasoning) = (true, true);
+        match &self.answer {
+            Recording::Stream(stream) => self.stream_for(&exchange, stream.as_bytes()),
+            Recording::Document(_) if self.is_broken => Outcome::Refused,
+            // A Gemini stream that was asked for without `alt=sse`; upstreams are never asked so.
+            Recording::Document(body) if body.starts_with('[') => Outcome::Refused,
+            Recording::Document(body) => {
+                let mut out = Vec::new();
+                let written = decode_response(self.protocol, body, SEED)
+                    .and_then(|response| encode_response(&response, &exchange, &mut out));
+                if let Err(error) = written {
+                    return Outcome::Failed(error.message);
+                }
+                let answer = answer::document(client, &serde_json::from_slice(&out).unwrap());
+                if answer.finish == Finish::Missing { "it has no end".into() } else { Outcome::Replayed }
+            }
+        }
+    }
+
+    fn stream_for(&self, exchange: &Exchange, stream: &[u8]) -> Outcome {
+        let whole = translate_stream(exchange, [stream]);
+        for size in [1, 7, 4096] {
+            if translate_stream(exchange, stream.chunks(size)) != whole {
+                return format!("in pieces of {size} bytes it means something else").as_str().into();
+            }
+        }
+        let events = events(&whole);
+        match answer::stream_error(exchange.client, &events) {
+            Some(_) if self.is_broken => Outcome::Replayed,
+            Some(error) => Outcome::Failed(error.to_string()),
+            None if answer::stream(exchange.client, &events).finish == Finish::Missing => {
+                "it has no end".into()
+            }
+            None => Outcome::Replayed,
+        }
+    }
+}
+
+enum Outcome {
+    Replayed,
+    Refused,
+    Failed(String),
+}
+
+impl From<Result<(), String>> for Outcome {
+    fn from(result: Result<(), String>) -> Self {
+        result.map_or_else(Outcome::Failed, |()| Outcome::Replayed)
+    }
+}
+
+impl From<&str> for Outcome {
+    fn from(failure: &str) -> Self {
+        Outcome::Failed(failure.to_owned())
+    }
+}
+
+impl Tally {
+    fn count(&mut self, what: String, failures: &mut Vec<String>, outcome: impl FnOnce() -> Option<Outcome>) {
+        let outcome = catch_unwind(AssertUnwindSafe(outcome)).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            Some(Outcome::Failed(format!("panic: {}", text.unwrap_or_default())))
+        });
+        match outcome {
+            None => {}
+            Some(Outcome::Replayed) => self.replayed += 1,
+            Some(Outcome::Refused) => self.refused += 1,
+            Some(Outcome::Failed(why)) => {
+                self.failed += 1;
+                failures.push(format!("{what}: {why}"));
+            }
+        }
+    }
+}
+
+impl Replay {
+    fn run(&mut self, recorded: &Recorded) {
+        let (own, id) = (recorded.protocol.as_str(), &recorded.id);
+        for other in Protocol::ALL {
+            let pair = (own, other.as_str());
+            if other != recorded.protocol {
+                let tally = self.requests.entry(pair).or_default();
+                let what = format!("{id}: request to {other}");
+                tally.count(what, &mut self.failures, || recorded.request_for(other));
+            }
+            let tally = self.answers.entry(pair).or_default();
+            let what = format!("{id}: answer to {other}");
+            tally.count(what, &mut self.failures, || Some(recorded.answer_for(other)));
+        }
+    }
+}
+
+impl fmt::Display for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (what, tallies) in [("request", &self.requests), ("answer", &self.answers)] {
+            writeln!(f, "{what:<8} {:<24} replayed  refused  failed", "from → to")?;
+            for ((from, to), tally) in tallies {
+                let Tally { replayed, refused, failed } = tally;
+                writeln!(
+                    f,
+                    "{:<8} {:<24} {replayed:>8} {refused:>8} {failed:>7}",
+                    "",
+                    format!("{from} → {to}")
+                )?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn recorded_exchanges_are_replayed() {
+    let named = std::env::var_os("AIPROXY_CORPUS").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| PathBuf::from("../shared/corpus"));
+    let mut replay = Replay::default();
+    let mut count = 0;
+    let protocols = if folder.is_dir() { folders(&folder) } else { Vec::new() };
+    for path in protocols.iter().filter(|path| path.is_dir()).flat_map(|path| folders(path)) {
+        if let Some(recorded) = Recorded::read(&path) {
+            replay.run(&recorded);
+            count += 1;
+        }
+    }
+    if count == 0 {
+        println!("no recorded exchanges found");
+    } else {
+        println!("{count} recorded exchanges\n{replay}");
+    }
+    assert!(
+        replay.failures.is_empty(),
+        "{} failures:\n{}",
+        replay.failures.len(),
+        replay.failures.join("\n")
+    );
+}

@@ -1,0 +1,189 @@
+//! Client and upstream speak the same protocol: every byte passes but the model's name.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use support::client::{Client, post};
+use support::gateway::{Served, gateway, upstream};
+use support::upstream::{Answer, Upstream};
+use support::{Protocol, native};
+
+/// Members that a JSON library would rewrite: order, spaces, number formats, escapes, unknown fields.
+const ODD: &str = "\"zeta\" : 1.10,\t\"alpha\":123456789012345678901234567890 , \"e\":1E+2,\r\n \
+                   \"esc\":\"\\u00e9\\/\\ud83d \u{e9}\u{1f980}\", \"nested\":{\"model\":\"fast\",\"b\":[ ],\"a\":-0.0},\"nil\":null";
+
+fn path(protocol: Protocol, model: &str, stream: bool) -> String {
+    match protocol {
+        Protocol::Anthropic => "/v1/messages".to_owned(),
+        Protocol::OpenAi => "/v1/chat/completions".to_owned(),
+        Protocol::Responses => "/v1/responses".to_owned(),
+        Protocol::Gemini if stream => format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"),
+        Protocol::Gemini => format!("/v1beta/models/{model}:generateContent"),
+    }
+}
+
+/// A request body with odd members before and after its model; Gemini's has none.
+fn body(protocol: Protocol, model: &str, stream: bool) -> String {
+    match protocol {
+        Protocol::Gemini => format!(" {{ {ODD},\n\"contents\": [ ] }}\n"),
+        _ => format!(" {{ {ODD}, \"model\" : \"{model}\",\"stream\":{stream} , \"messages\": [ ] }}\n"),
+    }
+}
+
+async fn served(protocol: Protocol, provider: &Upstream) -> (Served, Client) {
+    let spec = upstream("only", protocol, &provider.url()).map_model("fast", "large/model:2 \"é\"");
+    let served = Served::start(gateway([spec])).await;
+    let client = Client::new(served.addr);
+    (served, client)
+}
+
+#[tokio::test]
+async fn request_bytes_arrive_as_they_were_sent() {
+    for protocol in Protocol::ALL {
+        for stream in [false, true] {
+            let provider = Upstream::start(move |_, _| answer(protocol, stream)).await;
+            let (_served, client) = served(protocol, &provider).await;
+            let sent = body(protocol, "plain", stream);
+            client.send(post(&path(protocol, "plain", stream), &sent)).await;
+            let arrived = provider.only();
+            assert_eq!(std::str::from_utf8(&arrived.body).unwrap(), sent, "{protocol}");
+            assert_eq!(arrived.target, format!("POST {}", path(protocol, "plain", stream)), "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mapped_model_changes_its_own_bytes_and_no_others() {
+    for protocol in Protocol::ALL {
+        for stream in [false, true] {
+            let provider = Upstream::start(move |_, _| answer(protocol, stream)).await;
+            let (_served, client) = served(protocol, &provider).await;
+            client.send(post(&path(protocol, "fast", stream), body(protocol, "fast", stream))).await;
+            let arrived = provider.only();
+            let want = body(protocol, r#"large/model:2 \"é\""#, stream);
+            assert_eq!(std::str::from_utf8(&arrived.body).unwrap(), want, "{protocol}");
+            let name = if protocol == Protocol::Gemini { "large%2Fmodel:2%20%22%C3%A9%22" } else { "" };
+            assert_eq!(arrived.target, format!("POST {}", path(protocol, name, stream)), "{protocol}");
+        }
+    }
+}
+
+fn answer(protocol: Protocol, stream: bool) -> Answer {
+    if stream { Answer::events(native::stream(protocol)) } else { Answer::json(native::document(protocol)) }
+}
+
+/// A whole answer with spaces, number formats and fields that nobody knows.
+fn odd_document(protocol: Protocol) -> String {
+    let document = native::document(protocol).to_string();
+    format!("{{ {ODD} ,\r\n{}\n\n", &document[1..])
+}
+
+/// A stream with comments, `\r\n`, `\r`, fields and events that nobody knows, and a `data` field in two lines.
+fn odd_stream(protocol: Protocol) -> String {
+    let mut frames = native::stream(protocol);
+    let last = frames.pop().unwrap();
+    let unknown = match protocol {
+        Protocol::Anthropic => "event: novelty\r\ndata: {\"type\":\"novelty\",\r\ndata:  \"n\":1.0}\r\n\r\n",
+        Protocol::OpenAi => "data:{\"novelty\":1.0,\"choices\":[]}\n\n",
+        Protocol::Responses => "event: response.novelty\rdata: {\"type\":\"response.novelty\"}\r\r",
+        Protocol::Gemini => "id: 7\nretry: 10\ndata: {\"novelty\": 1.0}\n\n",
+    };
+    format!(": hello\n\n{}{unknown}: ping\n\n{last}", frames.concat())
+}
+
+#[tokio::test]
+async fn documents_come_back_untouched() {
+    for protocol in Protocol::ALL {
+        let document = odd_document(protocol);
+        let provider = Upstream::always(Answer::json(&document)).await;
+        let (_served, client) = served(protocol, &provider).await;
+        let reply = client.send(post(&path(protocol, "m", false), body(protocol, "m", false))).await;
+        assert_eq!((reply.status, reply.text()), (200, document.as_str()), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn streams_come_back_untouched_wherever_packets_end() {
+    for protocol in Protocol::ALL {
+        let stream = odd_stream(protocol);
+        for size in [1, 7, 64, stream.len()] {
+            let provider = Upstream::always(Answer::events(stream.as_bytes().chunks(size))).await;
+            let (_served, client) = served(protocol, &provider).await;
+            let reply = client.send(post(&path(protocol, "m", true), body(protocol, "m", true))).await;
+            assert_eq!((reply.status, reply.text()), (200, stream.as_str()), "{protocol} by {size}");
+            assert_eq!(reply.header("content-type"), Some("text/event-stream; charset=utf-8"), "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_of_a_provider_come_back_untouched() {
+    for protocol in Protocol::ALL {
+        let error = format!("{{ {ODD} ,{}\n", &native::error(protocol, 400, "too hot").to_string()[1..]);
+        let headers = [("content-type", "application/json"), ("x-request-id", "req_7")];
+        let provider = Upstream::always(Answer::with_headers(400, &headers, error.clone())).await;
+        let (_served, client) = served(protocol, &provider).await;
+        let reply = client.send(post(&path(protocol, "m", false), body(protocol, "m", false))).await;
+        assert_eq!((reply.status, reply.text()), (400, error.as_str()), "{protocol}");
+        assert_eq!(reply.header("x-request-id"), Some("req_7"), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn headers_pass_that_belong_to_the_protocol() {
+    let headers = [
+        ("content-type", "application/json"),
+        ("request-id", "req_7"),
+        ("anthropic-ratelimit-requests-remaining", "9"),
+        ("set-cookie", "session=1"),
+        ("connection", "x-hop"),
+        ("x-hop", "1"),
+    ];
+    let body = native::document(Protocol::Anthropic).to_string();
+    let provider = Upstream::always(Answer::with_headers(200, &headers, body)).await;
+    let (_served, client) = served(Protocol::Anthropic, &provider).await;
+    let mut request = post("/v1/messages", r#"{"model":"m"}"#);
+    for (name, value) in [
+        ("anthropic-beta", "context-1m-2025-08-07"),
+        ("anthropic-version", "2023-06-01"),
+        ("user-agent", "sdk/1"),
+        ("x-private", "1"),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let reply = client.send(request).await;
+    assert_eq!(reply.header("request-id"), Some("req_7"));
+    assert_eq!(reply.header("anthropic-ratelimit-requests-remaining"), Some("9"));
+    assert_eq!((reply.header("set-cookie"), reply.header("x-hop")), (None, None));
+    let arrived = provider.only();
+    assert_eq!(arrived.header("anthropic-beta"), Some("context-1m-2025-08-07"));
+    assert_eq!(arrived.header("anthropic-version"), Some("2023-06-01"));
+    assert_eq!(arrived.header("user-agent"), Some("sdk/1"));
+    assert_eq!(arrived.header("x-private"), None);
+    assert_eq!(arrived.header("accept-encoding"), Some("identity"));
+}
+
+#[tokio::test]
+async fn gemini_streams_are_asked_for_as_events_whatever_the_client_wants() {
+    let provider = Upstream::always(answer(Protocol::Gemini, true)).await;
+    let (_served, client) = served(Protocol::Gemini, &provider).await;
+    let target = "/v1beta/models/fast:streamGenerateContent";
+    let reply = client.send(post(target, body(Protocol::Gemini, "", true))).await;
+    assert!(provider.only().target.ends_with(":streamGenerateContent?alt=sse"), "{}", provider.only().target);
+    assert_eq!(reply.json().as_array().map(Vec::len), Some(native::stream(Protocol::Gemini).len()));
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_the_upstream() {
+    for (protocol, path, answer, body) in [
+        (Protocol::Anthropic, "/v1/messages/count_tokens", r#"{ "input_tokens" : 7 }"#, r#"{"model":"m"}"#),
+        (Protocol::Responses, "/v1/responses/input_tokens", r#"{"input_tokens":7.0}"#, r#"{"model":"m"}"#),
+        (Protocol::Gemini, "/v1beta/models/m:countTokens", r#"{"totalTokens":7}"#, "{}"),
+    ] {
+        let provider = Upstream::always(Answer::json(answer)).await;
+        let (_served, client) = served(protocol, &provider).await;
+        let reply = client.send(post(path, body)).await;
+        assert_eq!((reply.status, reply.text()), (200, answer), "{protocol}");
+        assert_eq!(provider.only().target, format!("POST {path}"), "{protocol}");
+    }
+}

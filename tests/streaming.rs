@@ -1,0 +1,277 @@
+//! Streams end as they ended at the upstream: a broken one never looks complete, and its bytes mean the
+//! same wherever packets end.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use aiproxy::layer::{ClassifyLayer, CollectLayer, RespondLayer, TranslateLayer};
+use aiproxy::{Body, Error, Payload};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tower::{ServiceBuilder, ServiceExt, service_fn};
+
+use support::answer::{self, Finish};
+use support::client::{Client, Event, events, post, read_rest, read_until};
+use support::gateway::{Served, gateway, upstream};
+use support::talk::Talk;
+use support::upstream::{Answer, Upstream};
+use support::{Protocol, native, pairs};
+
+fn talk(protocol: Protocol) -> Talk {
+    Talk::new(native::model(protocol), "Hi").tools().stream(true)
+}
+
+async fn served(protocol: Protocol, provider: &Upstream) -> (Served, Client) {
+    let served = Served::start(gateway([upstream("only", protocol, &provider.url()).breaker(None)])).await;
+    let client = Client::new(served.addr);
+    (served, client)
+}
+
+/// What a client of each protocol must not see in a stream that failed.
+fn success_marker(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Anthropic => "message_stop",
+        Protocol::OpenAi => "[DONE]",
+        Protocol::Responses => "response.completed",
+        Protocol::Gemini => "finishReason",
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
+    for (client, protocol) in pairs() {
+        let (_, second_text) = native::text_at(protocol);
+        let begun = || Answer::stream().frames(native::stream(protocol).into_iter().take(second_text));
+        let torn = native::stream(protocol)[second_text].as_bytes()[..40].to_vec();
+        for (how, answer) in [
+            ("cut between events", begun().cut()),
+            ("cut within an event", begun().frame(&torn).cut()),
+            ("a clean end without the terminal event", begun().end()),
+            ("a clean end within an event", begun().frame(&torn).end()),
+            ("an error event", begun().frame(native::error_event(protocol, second_text, "overloaded")).end()),
+            (
+                "an error event, then a cut",
+                begun().frame(native::error_event(protocol, second_text, "overloaded")).cut(),
+            ),
+        ] {
+            let what = format!("{client} → {protocol}: {how}");
+            let provider = Upstream::always(answer).await;
+            let (_served, http) = served(protocol, &provider).await;
+            let response = http.open(talk(protocol).request(client)).await;
+            assert_eq!(response.status(), 200, "{what}");
+            let mut text = String::new();
+            read_rest(response.into_body(), &mut text).await;
+            assert!(text.contains("Hello,"), "{what}: {text}");
+            assert!(!text.contains(success_marker(client)), "{what}: {text}");
+            let events = events(&text);
+            assert!(answer::stream_error(client, &events).is_some(), "{what}: {text}");
+            assert_eq!(events.iter().filter(|event| is_error(event)).count(), 1, "{what}: {text}");
+        }
+    }
+}
+
+fn is_error(event: &Event) -> bool {
+    let value = event.json();
+    value.get("error").is_some_and(|error| !error.is_null()) || value["type"] == "response.failed"
+}
+
+#[tokio::test]
+async fn every_early_end_is_an_error() {
+    for (client, protocol) in pairs() {
+        let frames = native::stream(protocol);
+        let (first_text, _) = native::text_at(protocol);
+        // Chat and Responses have said all with their last but one event or two; then an end is no loss.
+        let complete = match protocol {
+            Protocol::OpenAi => frames.len() - 2,
+            _ => frames.len(),
+        };
+        let cuts = first_text + 1..complete;
+        let script: Vec<usize> = cuts.clone().collect();
+        let all = frames.clone();
+        let provider = Upstream::start(move |number, _| Answer::events(&all[..script[number]])).await;
+        let (_served, http) = served(protocol, &provider).await;
+        for cut in cuts {
+            let reply = http.send(talk(protocol).request(client)).await;
+            let what = format!("{client} → {protocol}, after {cut} events: {}", reply.text());
+            assert!(answer::stream_error(client, &reply.events()).is_some(), "{what}");
+            assert!(!reply.text().contains(success_marker(client)), "{what}");
+        }
+    }
+}
+
+/// An upstream's body in pieces.
+#[derive(Clone)]
+struct Pieces(VecDeque<Bytes>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// The stream that a client reads when the upstream's comes in these pieces. Without a socket: there
+/// would be thousands.
+async fn through_layers(
+    client: Protocol,
+    protocol: Protocol,
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> Vec<Event> {
+    let pieces = Pieces(pieces.into_iter().collect());
+    let service = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .layer(CollectLayer::default())
+        .layer(TranslateLayer::new(protocol))
+        .layer(ClassifyLayer::new())
+        .service(service_fn(move |_: Request<Payload>| {
+            let body = Body::new(pieces.clone());
+            let response = Response::builder().header("content-type", "text/event-stream").body(body);
+            std::future::ready(Ok::<_, Error>(response.unwrap()))
+        }));
+    let response = service.oneshot(talk(protocol).request(client)).await.unwrap();
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    events(std::str::from_utf8(&text).unwrap())
+}
+
+#[tokio::test]
+async fn a_stream_means_the_same_wherever_packets_end() {
+    for (client, protocol) in pairs() {
+        let stream = Bytes::from(native::stream(protocol).concat());
+        let whole = through_layers(client, protocol, [stream.clone()]).await;
+        let answer = answer::stream(client, &whole);
+        assert_eq!(
+            (answer.text.as_str(), answer.finish),
+            (native::TEXT, Finish::Calls),
+            "{client} → {protocol}"
+        );
+        let bytes = (0..stream.len()).map(|at| stream.slice(at..=at));
+        let by_byte = through_layers(client, protocol, bytes).await;
+        assert_same(&by_byte, &whole, || format!("{client} → {protocol}, byte by byte"));
+        for cut in 1..stream.len() {
+            let got = through_layers(client, protocol, [stream.slice(..cut), stream.slice(cut..)]).await;
+            assert_same(&got, &whole, || format!("{client} → {protocol}, cut at {cut}"));
+        }
+    }
+}
+
+fn assert_same(got: &[Event], want: &[Event], what: impl FnOnce() -> String) {
+    if got != want {
+        let stable = |events: &[Event]| events.iter().map(|event| stable(event.json())).collect::<Vec<_>>();
+        assert_eq!(stable(got), stable(want), "{}", what());
+    }
+}
+
+/// Without what is new in every answer: times, and ids where the upstream gives none.
+fn stable(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(members) => {
+            for (key, member) in members.iter_mut() {
+                if ["id", "item_id", "call_id", "created", "created_at", "responseId"].contains(&key.as_str())
+                {
+                    *member = Value::Null;
+                } else {
+                    *member = stable(member.take());
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = stable(item.take())),
+        _ => {}
+    }
+    value
+}
+
+/// A Gemini client that did not ask for `alt=sse`.
+async fn array(protocol: Protocol, answer: Answer) -> (String, String) {
+    let provider = Upstream::always(answer).await;
+    let (_served, http) = served(protocol, &provider).await;
+    let model = native::model(protocol);
+    let path = format!("/v1beta/models/{model}:streamGenerateContent");
+    let response = http.open(post(&path, talk(protocol).body(Protocol::Gemini))).await;
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let mut text = String::new();
+    read_rest(response.into_body(), &mut text).await;
+    (content_type, text)
+}
+
+#[tokio::test]
+async fn a_gemini_stream_without_sse_is_one_valid_array() {
+    for protocol in Protocol::ALL {
+        let stream = native::stream(protocol).concat();
+        for size in [1, 13, stream.len()] {
+            let (content_type, text) = array(protocol, Answer::events(stream.as_bytes().chunks(size))).await;
+            assert!(content_type.starts_with("application/json"), "{protocol}: {content_type}");
+            let chunks: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            let events: Vec<Event> =
+                chunks.iter().map(|chunk| Event { name: None, data: chunk.to_string() }).collect();
+            let answer = answer::stream(Protocol::Gemini, &events);
+            assert_eq!((answer.text.as_str(), answer.finish), (native::TEXT, Finish::Calls), "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gemini_array_that_breaks_is_still_an_array_and_says_so() {
+    for protocol in Protocol::ALL {
+        let (_, second_text) = native::text_at(protocol);
+        let begun = Answer::stream().frames(native::stream(protocol).into_iter().take(second_text)).cut();
+        let (_, text) = array(protocol, begun).await;
+        let chunks: Vec<Value> = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert!(chunks.last().unwrap()["error"]["code"].is_u64(), "{protocol}: {text}");
+        assert!(!text.contains("finishReason"), "{protocol}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_relayed_stream_arrives_event_by_event() {
+    for protocol in Protocol::ALL {
+        let go = Arc::new(Notify::new());
+        let frames = native::stream(protocol);
+        let (first_text, _) = native::text_at(protocol);
+        // One pause before each event: the client must have seen all before it.
+        let script = frames
+            .iter()
+            .skip(first_text)
+            .fold(Answer::stream().frames(&frames[..first_text]), |answer, frame| {
+                answer.frame(frame).wait(&go)
+            });
+        let provider = Upstream::always(script.end()).await;
+        let (_served, http) = served(protocol, &provider).await;
+        let response = http.open(talk(protocol).request(protocol)).await;
+        assert_eq!(response.headers()["x-accel-buffering"], "no", "{protocol}");
+        assert_eq!(response.headers()["cache-control"], "no-cache", "{protocol}");
+        let mut body = response.into_body();
+        let mut text = String::new();
+        for end in first_text + 1..=frames.len() {
+            read_until(&mut body, &mut text, &frames[..end].concat()).await;
+            go.notify_one();
+        }
+        read_rest(body, &mut text).await;
+        assert_eq!(text, frames.concat(), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_whole_still_serves_a_stream() {
+    for (client, protocol) in pairs().filter(|(client, protocol)| client != protocol) {
+        let provider = Upstream::always(Answer::json(native::document(protocol))).await;
+        let (_served, http) = served(protocol, &provider).await;
+        let reply = http.send(talk(protocol).request(client)).await;
+        let answer = answer::stream(client, &reply.events());
+        let got = (answer.text.as_str(), answer.finish, answer.calls.len());
+        assert_eq!(got, (native::TEXT, Finish::Calls, 1), "{client} → {protocol}: {}", reply.text());
+    }
+}
