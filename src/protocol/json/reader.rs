@@ -96,6 +96,15 @@ pub struct Reader<'a> {
     depth: u32,
 }
 
+/// A value that cannot be read before its neighbours are known.
+#[derive(Clone, Debug)]
+pub enum Later<'a> {
+    /// A string is read at once, so that nobody looks at its bytes twice.
+    Text(Str<'a>),
+    /// Anything else is read where it stands.
+    Value(Reader<'a>),
+}
+
 type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl<'a> Reader<'a> {
@@ -239,6 +248,19 @@ impl<'a> Reader<'a> {
         let start = self.at + 1;
         self.skip_string()?;
         Ok(Str::from_escaped(self.slice(start, self.at - 1)))
+    }
+
+    /// Keeps a value for later.
+    ///
+    /// # Errors
+    ///
+    /// If no value can start there, or it is no well-formed string.
+    pub fn later(&mut self) -> Result<Later<'a>> {
+        Ok(if self.peek()? == Kind::String {
+            Later::Text(self.string()?)
+        } else {
+            Later::Value(self.clone())
+        })
     }
 
     /// Reads a number.
