@@ -1,6 +1,7 @@
 //! JSON: each part of the project's own reader against what serde_json would cost in its place.
 
 mod support {
+    pub mod best;
     pub mod conversation;
 }
 
@@ -11,13 +12,13 @@ use aiproxy::Payload;
 use aiproxy::protocol::json::{Reader, members};
 use aiproxy::protocol::{Endpoint, Operation, Protocol};
 use bytes::Bytes;
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use support::best;
 use support::conversation::request;
 
 /// The envelope as serde_json would find it.
@@ -31,70 +32,83 @@ struct Envelope<'a> {
     stream_options: Option<&'a RawValue>,
 }
 
-fn payload(c: &mut Criterion) {
-    for kilobytes in [1, 100] {
-        let body = request(Protocol::OpenAi, kilobytes);
-        let mut group = c.benchmark_group(format!("payload/{kilobytes}KB"));
-        group.throughput(Throughput::Bytes(body.len() as u64));
-        find(&mut group, &body);
-        validate(&mut group, &body);
-        edit(&mut group, &body);
-        group.finish();
-    }
+/// One thing to measure.
+struct Case {
+    name: &'static str,
+    work: Box<dyn Fn()>,
 }
 
-/// Where are model and stream flag?
-fn find(group: &mut BenchmarkGroup<'_, WallTime>, body: &str) {
-    group.bench_function("find/members", |b| {
-        b.iter(|| members(black_box(body.as_bytes()), ["model", "stream", "stream_options"]))
-    });
-    group.bench_function("find/serde_json envelope", |b| {
-        b.iter(|| {
+fn case<T>(name: &'static str, work: impl Fn() -> T + 'static) -> Case {
+    let work = move || {
+        black_box(work());
+    };
+    Case { name, work: Box::new(work) }
+}
+
+fn cases(body: &'static str) -> Vec<Case> {
+    let bytes = Bytes::from_static(body.as_bytes());
+    let look = {
+        let bytes = bytes.clone();
+        move || Payload::new(Endpoint::new(Protocol::OpenAi, Operation::Generate), bytes.clone())
+    };
+    vec![
+        // Where are model and stream flag?
+        case("find: members", || members(black_box(body.as_bytes()), ["model", "stream", "stream_options"])),
+        case("find: serde_json, borrowed envelope", || {
             serde_json::from_str::<Envelope<'_>>(black_box(body))
                 .is_ok_and(|e| black_box((e.model, e.stream, e.stream_options)).0.get().len() > 2)
-        })
-    });
-    group.bench_function("find/serde_json Value", |b| {
-        b.iter(|| serde_json::from_str::<Value>(black_box(body)).is_ok())
-    });
-}
-
-/// Is all of it well-formed?
-fn validate(group: &mut BenchmarkGroup<'_, WallTime>, body: &str) {
-    group.bench_function("validate/Reader::skip", |b| b.iter(|| Reader::new(black_box(body)).skip()));
-    group.bench_function("validate/serde_json IgnoredAny", |b| {
-        b.iter(|| serde_json::from_str::<IgnoredAny>(black_box(body)).is_ok())
-    });
-}
-
-/// What a request costs: look into it, ask for another model, take the bytes to send.
-fn edit(group: &mut BenchmarkGroup<'_, WallTime>, body: &str) {
-    let bytes = Bytes::from(body.to_owned());
-    let look = || Payload::new(Endpoint::new(Protocol::OpenAi, Operation::Generate), bytes.clone());
-    group.bench_function("edit/Payload::new", |b| b.iter(look));
-    group.bench_function("edit/Payload::set_model", |b| {
-        b.iter(|| {
+        }),
+        case("find: serde_json, Value", || serde_json::from_str::<Value>(black_box(body)).is_ok()),
+        // Is all of it well-formed?
+        case("validate: Reader", || Reader::new(black_box(body)).skip()),
+        case("validate: serde_json, IgnoredAny", || {
+            serde_json::from_str::<IgnoredAny>(black_box(body)).is_ok()
+        }),
+        // What a request costs: look into it, ask for another model, take the bytes to send.
+        case("edit: Payload, unchanged", {
+            let look = look.clone();
+            move || look().map(|payload| payload.wire_bytes())
+        }),
+        case("edit: Payload, another model", move || {
             look().map(|mut payload| {
                 payload.set_model("gpt-5.2");
                 payload.wire_bytes()
             })
-        })
-    });
-    group.bench_function("edit/serde_json Value", |b| {
-        b.iter(|| {
+        }),
+        case("edit: serde_json, Value and back", move || {
             let mut value: Value = serde_json::from_slice(black_box(&bytes))?;
             value["model"] = Value::from("gpt-5.2");
             serde_json::to_vec(&value)
-        })
-    });
+        }),
+    ]
 }
 
-criterion_group! {
-    name = benches;
-    config = Criterion::default()
+fn main() {
+    let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_millis(500))
-        .sample_size(20);
-    targets = payload
+        .sample_size(20)
+        .configure_from_args();
+    let bodies = [1, 100].map(|kilobytes| (kilobytes, &*request(Protocol::OpenAi, kilobytes).leak()));
+    for (kilobytes, body) in bodies {
+        let mut group = criterion.benchmark_group(format!("payload/{kilobytes}KB"));
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        for Case { name, work } in cases(body) {
+            group.bench_function(name, |b| b.iter(&work));
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+
+    println!("\nbody | 1 KB: us | 100 KB: us | 100 KB: MB/s");
+    let [(_, small), (_, large)] = bodies;
+    for (Case { name, work }, in_large) in cases(small).into_iter().zip(cases(large)) {
+        let (small, time) = (best::time(work), best::time(in_large.work));
+        println!(
+            "{name} | {:.2} | {:.1} | {:.0}",
+            small.as_secs_f64() * 1e6,
+            time.as_secs_f64() * 1e6,
+            large.len() as f64 / time.as_secs_f64() / 1e6
+        );
+    }
 }
-criterion_main!(benches);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::protocol::canonical::{CacheMark, Citation};
-use crate::protocol::json::{Error, Raw, Reader, Str};
+use crate::protocol::json::{Error, Later, Raw, Reader, Str};
 
 /// The members of a block that mean something here. Strings that are none are as if absent: what
 /// needs one says so itself (T135).
@@ -26,8 +26,7 @@ pub(super) struct Block<'a> {
     pub(super) input: Option<Raw<'a>>,
     pub(super) is_error: bool,
     pub(super) cache: Option<CacheMark>,
-    /// Stands at the value of `content`.
-    pub(super) content: Option<Reader<'a>>,
+    pub(super) content: Option<Later<'a>>,
     /// Stands at the value of `source`.
     pub(super) source: Option<Reader<'a>>,
     /// Stands at the value of `citations`.
@@ -59,7 +58,7 @@ impl<'a> Block<'a> {
             "input" => self.input = Some(value.raw()?).filter(|raw| !raw.is_null()),
             "is_error" => self.is_error = value.raw()?.as_str() == "true",
             "cache_control" => self.cache = cache_mark(value)?,
-            "content" => self.content = Some(value.clone()),
+            "content" => self.content = Some(value.later()?),
             "source" => self.source = Some(value.clone()),
             "citations" => self.citations = Some(value.clone()),
             _ => {}

@@ -8,12 +8,15 @@
 mod object;
 mod probe;
 mod reader;
+mod scan;
 mod text;
 mod writer;
 
 pub use object::Object;
 pub use probe::{Members, Span, members};
-pub use reader::{Error, ErrorKind, Kind, MAX_DEPTH, Reader, as_object, document, is_complete, path_at};
+pub use reader::{
+    Error, ErrorKind, Kind, Later, MAX_DEPTH, Reader, as_object, document, is_complete, path_at,
+};
 pub(crate) use text::string_from_utf8;
 pub use text::{Number, Raw, Str};
 pub use writer::Writer;

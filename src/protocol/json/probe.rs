@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::reader::{Error, ErrorKind};
+use super::scan::closing_quote;
 
 /// Where one top-level value stands in the body.
 pub type Span = Range<usize>;
@@ -91,27 +92,6 @@ fn key_is(escaped: &[u8], wanted: &str) -> bool {
     std::str::from_utf8(escaped).is_ok_and(|text| super::text::Str::from_escaped(text) == wanted)
 }
 
-/// Position of the first quote.
-///
-/// Keys and short values are most of a conversation's strings: their bytes are looked at in place, eight
-/// at a time, which is done before a call of the vectorised search has begun.
-fn find_quote(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
-    const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
-    let head = bytes.get(..32).unwrap_or_default();
-    for (number, eight) in head.as_chunks::<8>().0.iter().enumerate() {
-        // A byte of `differs` is zero where there is a quote; the lowest such byte is found exactly.
-        let differs = u64::from_le_bytes(*eight) ^ QUOTES;
-        let zeros = differs.wrapping_sub(ONES) & !differs & HIGHS;
-        if zeros != 0 {
-            return Some(number * 8 + zeros.trailing_zeros() as usize / 8);
-        }
-    }
-    let rest = bytes.get(head.len()..).unwrap_or_default();
-    memchr::memchr(b'"', rest).map(|at| at + head.len())
-}
-
 struct Scan<'a> {
     body: &'a [u8],
     at: usize,
@@ -152,18 +132,14 @@ impl<'a> Scan<'a> {
     /// escape every few words, and stopping at each of them costs more than all the rest.
     fn string(&mut self) -> Result<(), Error> {
         self.at += 1;
-        let start = self.at;
-        loop {
-            let Some(step) = find_quote(self.body.get(self.at..).unwrap_or_default()) else {
+        match closing_quote(self.body.get(self.at..).unwrap_or_default()) {
+            Some(step) => {
+                self.at += step + 1;
+                Ok(())
+            }
+            None => {
                 self.at = self.body.len();
-                return Err(self.error(ErrorKind::UnexpectedEnd));
-            };
-            let quote = self.at + step;
-            let before = self.body.get(start..quote).unwrap_or_default();
-            let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
-            self.at = quote + 1;
-            if backslashes % 2 == 0 {
-                return Ok(());
+                Err(self.error(ErrorKind::UnexpectedEnd))
             }
         }
     }
@@ -226,11 +202,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn quotes_are_found_where_they_are(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            prop_assert_eq!(find_quote(&bytes), bytes.iter().position(|b| *b == b'"'));
-        }
-
         #[test]
         fn never_panics(body in proptest::collection::vec(prop::sample::select(b"{}[]\",:\\model 1e".to_vec()), 0..40)) {
             let _ = members(&body, ["model", "stream"]);

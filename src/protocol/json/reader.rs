@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::scan::special;
 use super::text::{Number, Raw, Str};
 
 /// Nesting beyond this is refused (serde_json's own limit is 128; agents' schemas stay below 40).
@@ -93,6 +94,15 @@ pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+}
+
+/// A value that cannot be read before its neighbours are known.
+#[derive(Clone, Debug)]
+pub enum Later<'a> {
+    /// A string is read at once, so that nobody looks at its bytes twice.
+    Text(Str<'a>),
+    /// Anything else is read where it stands.
+    Value(Reader<'a>),
 }
 
 type Result<T, E = Error> = std::result::Result<T, E>;
@@ -238,6 +248,19 @@ impl<'a> Reader<'a> {
         let start = self.at + 1;
         self.skip_string()?;
         Ok(Str::from_escaped(self.slice(start, self.at - 1)))
+    }
+
+    /// Keeps a value for later.
+    ///
+    /// # Errors
+    ///
+    /// If no value can start there, or it is no well-formed string.
+    pub fn later(&mut self) -> Result<Later<'a>> {
+        Ok(if self.peek()? == Kind::String {
+            Later::Text(self.string()?)
+        } else {
+            Later::Value(self.clone())
+        })
     }
 
     /// Reads a number.
@@ -455,16 +478,17 @@ impl<'a> Reader<'a> {
         self.at += 1;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
-            let Some(step) = memchr::memchr2(b'"', b'\\', rest) else {
+            let Some(step) = special(rest) else {
                 return Err(Error { kind: ErrorKind::UnexpectedEnd, offset: self.text.len() });
             };
-            if let Some(bad) = control(&rest[..step]) {
-                return Err(Error { kind: ErrorKind::UnexpectedByte, offset: self.at + bad });
-            }
             self.at += step;
-            if bytes[self.at] == b'"' {
-                self.at += 1;
-                return Ok(());
+            match bytes[self.at] {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => {}
+                _ => return Err(self.error(ErrorKind::UnexpectedByte)),
             }
             let long = match bytes.get(self.at + 1) {
                 Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
@@ -571,15 +595,6 @@ impl<'a> Reader<'a> {
 
     fn error(&self, kind: ErrorKind) -> Error {
         Error { kind, offset: self.at }
-    }
-}
-
-/// Position of the first control character. Looks at every byte, in a loop the compiler vectorises.
-fn control(bytes: &[u8]) -> Option<usize> {
-    if bytes.iter().fold(false, |found, b| found | (*b < 0x20)) {
-        bytes.iter().position(|b| *b < 0x20)
-    } else {
-        None
     }
 }
 

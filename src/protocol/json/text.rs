@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::scan::special;
+
 /// The inside of a JSON string literal: still escaped, without its quotes.
 ///
 /// Comparing two `Str`s, or a `Str` with a `&str`, compares what they *mean*: `"\u0041"` equals
@@ -34,7 +36,7 @@ impl<'a> Str<'a> {
     #[must_use]
     pub fn escape(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        match text.bytes().position(needs_escape) {
+        match special(text.as_bytes()) {
             None => Str(text),
             Some(first) => {
                 let mut out = Vec::with_capacity(text.len() + 16);
@@ -282,14 +284,10 @@ impl From<u64> for Number<'static> {
     }
 }
 
-fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
 /// Appends `text` with everything escaped that JSON demands.
 pub(super) fn escape_into(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|b| needs_escape(*b)) {
+    while let Some(at) = special(rest) {
         out.extend_from_slice(&rest[..at]);
         match rest[at] {
             b'"' => out.extend_from_slice(b"\\\""),

@@ -8,7 +8,7 @@ use super::super::state::{self, Returned};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, media};
 use crate::protocol::json::ErrorKind;
-use crate::protocol::json::{Error, Kind, Reader, Str};
+use crate::protocol::json::{Error, Kind, Later, Reader, Str};
 
 /// Parts of one turn, and what has to be remembered on the way.
 #[derive(Debug)]
@@ -56,6 +56,20 @@ impl<'a> Content<'a> {
                 block(self, one)
             }),
         }
+    }
+
+    /// Reads the `content` of a block.
+    fn nested(
+        &mut self,
+        content: Option<Later<'a>>,
+        block: impl FnMut(&mut Self, Block<'a>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        match content {
+            None => {}
+            Some(Later::Text(text)) => self.parts.push(Part::text(text)),
+            Some(Later::Value(mut reader)) => self.each(&mut reader, block)?,
+        }
+        Ok(())
     }
 
     fn block(&mut self, block: Block<'a>) -> Result<(), Error> {
@@ -157,10 +171,8 @@ impl<'a> Content<'a> {
         let missing_id = || missing(&block, "a tool_result block with `tool_use_id`");
         let call_id = block.tool_use_id.clone().ok_or_else(missing_id)?;
         let mut inner = Content::new(self.document);
-        if let Some(mut content) = block.content.clone() {
-            // Results do not nest: what looks like one inside is an unknown block.
-            inner.each(&mut content, Self::leaf)?;
-        }
+        // Results do not nest: what looks like one inside is an unknown block.
+        inner.nested(block.content.clone(), Self::leaf)?;
         let kind = PartKind::ToolResult {
             call_id,
             name: None,
@@ -184,12 +196,10 @@ impl<'a> Content<'a> {
         text.push(&source.unwrap_or_default());
         text.push_text(")\n");
         let mut inner = Content::new(self.document);
-        if let Some(mut content) = block.content.clone() {
-            inner.each(&mut content, |inner, block| {
-                inner.parts.extend(block.text.map(Part::text));
-                Ok(())
-            })?;
-        }
+        inner.nested(block.content.clone(), |inner, block| {
+            inner.parts.extend(block.text.map(Part::text));
+            Ok(())
+        })?;
         for part in &inner.parts {
             if let PartKind::Text { text: more } = &part.kind {
                 text.push(more);

@@ -96,11 +96,15 @@ impl<'a> Decoder<'a> {
     fn message(&mut self, reader: &mut Reader<'a>) -> Result<(), RequestError> {
         reader.peek()?;
         let offset = reader.offset();
-        let (mut role, mut content) = (None, None);
+        let mut role = None;
+        let mut parts = Content::new(self.body);
         reader.object(|key, value| {
             match key {
                 "role" => role = Some((value.offset(), value.string()?)),
-                "content" => content = Some(value.clone()),
+                "content" => {
+                    parts = Content::new(self.body);
+                    parts.read(value)?;
+                }
                 _ => {}
             }
             Ok::<_, Error>(())
@@ -115,10 +119,6 @@ impl<'a> Decoder<'a> {
             "developer" => Role::Developer,
             _ => return Err(Error { kind: ErrorKind::Expected("`user` or `assistant`"), offset: at }.into()),
         };
-        let mut parts = Content::new(self.body);
-        if let Some(mut content) = content {
-            parts.read(&mut content)?;
-        }
         if parts.mutated {
             self.note("reasoning.mutated");
         }

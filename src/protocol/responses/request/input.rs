@@ -6,7 +6,7 @@ use super::content;
 use super::tools::Toolbox;
 use crate::protocol::canonical::envelope::{self, Opened};
 use crate::protocol::canonical::{Opaque, OpaqueKind, Part, PartKind, Provider, Role, SystemBlock, Turn};
-use crate::protocol::json::{Kind, Reader, Str};
+use crate::protocol::json::{Kind, Later, Reader, Str};
 use crate::protocol::responses::item::{arguments, flat_name, reasoning_text};
 use crate::protocol::{Protocol, RequestError};
 
@@ -36,7 +36,7 @@ struct Item<'a> {
     arguments: Cow<'a, str>,
     input: Cow<'a, str>,
     content: Option<Reader<'a>>,
-    output: Option<Reader<'a>>,
+    output: Option<Later<'a>>,
     summary: Option<Reader<'a>>,
     tools: Option<Reader<'a>>,
 }
@@ -176,12 +176,14 @@ impl<'a> Conversation<'a> {
 
     fn result(&mut self, item: Item<'a>, custom: bool) -> Result<(), RequestError> {
         let content = match item.output {
-            Some(mut output) => match output.peek()? {
-                Kind::Null | Kind::String | Kind::Array => content::parts(&mut output)?,
+            None => Vec::new(),
+            Some(Later::Text(text)) if text.is_empty() => Vec::new(),
+            Some(Later::Text(text)) => vec![Part::text(text)],
+            Some(Later::Value(mut output)) => match output.peek()? {
+                Kind::Null | Kind::Array => content::parts(&mut output)?,
                 // An object or a number, which other servers take: its text.
                 _ => vec![Part::text(Str::escape(output.raw()?.into_text()))],
             },
-            None => Vec::new(),
         };
         let kind =
             PartKind::ToolResult { call_id: item.call_id, name: None, content, is_error: false, custom };
@@ -259,7 +261,10 @@ impl<'a> Item<'a> {
                 return Ok(());
             }
             "content" => return keep(&mut self.content, value),
-            "output" => return keep(&mut self.output, value),
+            "output" => {
+                self.output = Some(value.later()?);
+                return Ok(());
+            }
             "summary" => return keep(&mut self.summary, value),
             "tools" => return keep(&mut self.tools, value),
             _ => return Ok(()),

@@ -10,7 +10,7 @@ use crate::protocol::canonical::media::{encode_base64, normalise_base64};
 use crate::protocol::canonical::{
     Action, Losses, Media, MediaKind, MediaSource, Part, PartKind, Unsupported, fit_call_id,
 };
-use crate::protocol::json::{Str, Writer, as_object};
+use crate::protocol::json::{Raw, Str, Writer, as_object};
 use crate::protocol::{Protocol, RequestError};
 
 /// Writes one content. `is_loop`: calls without a signature would be refused (T100).
@@ -202,7 +202,7 @@ fn write_response(
     w.key("name").string(&context.exchange.tool_names.upstream(name));
     w.key("response");
     let text = joined(content);
-    match as_object(text.decode()).filter(|_| !is_error) {
+    match object(&text).filter(|_| !is_error) {
         Some(object) => {
             w.raw(&object);
         }
@@ -223,6 +223,12 @@ fn write_response(
     }
     w.end_object().end_object();
     Ok(())
+}
+
+/// The object that a result is the text of. Most are prose, which shows without unescaping it.
+fn object<'p>(text: &'p Str<'_>) -> Option<Raw<'p>> {
+    let may_be = matches!(text.as_escaped().trim_start().as_bytes().first(), Some(b'{' | b'\\'));
+    if may_be { as_object(text.decode()) } else { None }
 }
 
 /// All texts of a result, one per line.

@@ -330,8 +330,7 @@ impl Encoder<'_> {
                 _ => {}
             }
         }
-        let said = texts.first().map(|text| text.decode().trim_start().to_ascii_lowercase());
-        if *is_error && !said.is_some_and(|text| text.starts_with("error")) {
+        if *is_error && !texts.first().is_some_and(says_error) {
             // T071: nothing else in Chat says that a tool failed.
             match texts.first_mut() {
                 Some(first) => *first = Str::escape(format!("Error: {}", first.decode())),
@@ -398,6 +397,12 @@ impl Encoder<'_> {
                 _ => part_says(part),
             })
     }
+}
+
+/// Whether a result calls itself an error.
+fn says_error(text: &Str<'_>) -> bool {
+    let text = text.decode();
+    text.trim_start().get(..5).is_some_and(|word| word.eq_ignore_ascii_case("error"))
 }
 
 fn is_text(part: &Part<'_>) -> bool {
