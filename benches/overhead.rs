@@ -41,7 +41,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use overhead::fail::{Context, Fail, Outcome};
 use overhead::measure::{Lab, Sample, Target};
-use overhead::proc::Scratch;
+use overhead::proc::{self, Scratch};
 use overhead::report::{Report, Round, Row, Starts};
 use overhead::workload::{self, Workload};
 use overhead::{limit, upstream};
@@ -139,9 +139,10 @@ async fn bench(cli: &Cli) -> Outcome<ExitCode> {
     let chosen = chosen(cli)?;
     let lab = lab(cli)?;
     let mut report = Report {
-        proxy: lab.proxy_binary.as_ref().map_or("limit", |_| "aiproxy").into(),
+        proxy: lab.proxy_binary.as_ref().map_or("limit in aiproxy's place", |_| "aiproxy").into(),
         profile: if cfg!(debug_assertions) { "UNOPTIMISED" } else { "optimised" },
         cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        load_average: proc::load_average()?,
         rounds: cli.rounds,
         seconds: cli.seconds,
         rows: Vec::new(),
