@@ -14,7 +14,8 @@
 //! that speaks the client's protocol.
 //!
 //! `--self-check` puts `limit` in the gateway's place: all ratios should be near 1, and how far they are from it is the
-//! noise to read the others with.
+//! noise to read the others with. The paced and fixed-rate workloads need a quiet machine: where others compete for the
+//! CPUs, events pile up while the proxy waits and are then handled together, which halves or doubles what each costs.
 
 mod overhead {
     pub mod answers;
