@@ -114,7 +114,7 @@ impl Report {
 
     fn heading(&self) -> String {
         format!(
-            "{} against limit, {} build, {} CPUs, load average {} at the start, {} rounds of {} s ({} s where the \
+            "{} against limit, {} build, {} CPUs, load average {} at the start, {} rounds of {} s ({:.1} s where the \
              proxy mostly sleeps). CPU is that of the proxy's process; figures are medians of the rounds.\n\n",
             self.proxy,
             self.profile,
