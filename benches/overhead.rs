@@ -14,7 +14,9 @@
 //! that speaks the client's protocol.
 //!
 //! `--self-check` puts `limit` in the gateway's place: all ratios should be near 1, and how far they are from it is the
-//! noise to read the others with.
+//! noise to read the others with. The paced and fixed-rate workloads need a quiet machine: where others compete for the
+//! CPUs, events pile up while the proxy waits and are then handled together, which halves or doubles what each costs.
+
 #![expect(clippy::disallowed_types, reason = "measures real time, and compares it between processes")]
 
 mod overhead {
@@ -42,7 +44,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use overhead::fail::{Context, Fail, Outcome};
 use overhead::measure::{Lab, Sample, Target};
-use overhead::proc::Scratch;
+use overhead::proc::{self, Scratch};
 use overhead::report::{Report, Round, Row, Starts};
 use overhead::workload::{self, Workload};
 use overhead::{limit, upstream};
@@ -140,9 +142,10 @@ async fn bench(cli: &Cli) -> Outcome<ExitCode> {
     let chosen = chosen(cli)?;
     let lab = lab(cli)?;
     let mut report = Report {
-        proxy: lab.proxy_binary.as_ref().map_or("limit", |_| "aiproxy").into(),
+        proxy: lab.proxy_binary.as_ref().map_or("limit in aiproxy's place", |_| "aiproxy").into(),
         profile: if cfg!(debug_assertions) { "UNOPTIMISED" } else { "optimised" },
         cpus: std::thread::available_parallelism().map_or(0, usize::from),
+        load_average: proc::load_average()?,
         rounds: cli.rounds,
         seconds: cli.seconds,
         rows: Vec::new(),

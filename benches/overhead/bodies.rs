@@ -1,7 +1,7 @@
 //! What the clients send: requests of 1 KB and 100 KB, the same bytes in every run.
 //!
 //! The long one is a coding agent's conversation, which is where a gateway meets long requests: tools, then turns of
-//! question, tool calls, tool results full of code, answer. About one byte in thirty is an escape and some text is not
+//! question, tool calls, tool results full of code, answer. About one byte in twenty is a backslash and some text is not
 //! ASCII, since both decide how fast JSON can be read. Keys are in the order in which the vendors' SDKs write them;
 //! this is why the objects are put together here and not by a map, which would sort them.
 
@@ -75,7 +75,9 @@ const QUESTION: &str = "Our reverse proxy closes idle connections after 90 s, bu
     keeps them for 120 s. About once an hour a client sees \"502 Bad Gateway\".\n\n1. Which side should have the \
     longer timeout, and why?\n2. Is there a way to make this safe whatever the two values are?\n3. Müssen wir dafür \
     beide Seiten neu starten?\n\nHere is the relevant part of the configuration:\n\n```\nkeepalive_timeout 90s;\n\
-    keepalive_requests 1000;\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n```\n";
+    keepalive_requests 1000;\nproxy_http_version 1.1;\nproxy_set_header Connection \"\";\n```\n\nThe balancer's own log says \"connection reset by peer\" at the same \
+    seconds, always on a connection that had been idle for 89 to 91 s, and never for the first request on a new one. \
+    We have tried 60 s on both sides, with no change.";
 
 fn chat_question() -> String {
     format!(r#"{},{}"#, message("system", &quote(SYSTEM)), message("user", &quote(QUESTION)))

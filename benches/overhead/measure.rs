@@ -155,7 +155,7 @@ impl Lab {
             Load::Closed { events } => events,
             Load::Rate { .. } => 0,
             Load::Paced { every, .. } => {
-                let length = every + OPENING + WARM_UP + self.window;
+                let length = every + OPENING + WARM_UP + self.window * load.stretch();
                 (length.as_secs_f64() / every.as_secs_f64()).ceil() as usize
             }
         }
@@ -193,7 +193,7 @@ impl Lab {
         sleep(WARM_UP).await;
         let before = Moment::now(load, tally, proxy)?;
         tally.record.store(true, Relaxed);
-        sleep(self.window).await;
+        sleep(self.window * load.stretch()).await;
         let after = Moment::now(load, tally, proxy)?;
         tally.record.store(false, Relaxed);
         let loaded_kb = proxy.map(Process::rss_kb).transpose()?;

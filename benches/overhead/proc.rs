@@ -44,6 +44,12 @@ pub fn free_address() -> Outcome<SocketAddr> {
     listener.local_addr().context("cannot find a free port")
 }
 
+/// How many processes wanted to run, over the last minute.
+pub fn load_average() -> Outcome<String> {
+    let text = fs::read_to_string("/proc/loadavg").context("/proc/loadavg")?;
+    Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
 /// A process that listens; killed when dropped.
 pub struct Process {
     child: Child,

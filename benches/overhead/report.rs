@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::measure::{Sample, Start};
-use super::workload::{Load, Targets, Workload, absolute};
+use super::workload::{Load, PAUSING, Targets, Workload, absolute};
 
 /// All rounds of one workload.
 #[derive(Serialize)]
@@ -37,6 +37,8 @@ pub struct Report {
     pub proxy: String,
     pub profile: &'static str,
     pub cpus: usize,
+    /// Of the machine, over the minute before the start: what else ran.
+    pub load_average: String,
     pub rounds: usize,
     pub seconds: f64,
     pub rows: Vec<Row>,
@@ -112,9 +114,15 @@ impl Report {
 
     fn heading(&self) -> String {
         format!(
-            "{} against limit, {} build, {} CPUs, {} rounds of {} s; CPU time of the proxy's process; medians of \
-             the rounds.\n\n",
-            self.proxy, self.profile, self.cpus, self.rounds, self.seconds
+            "{} against limit, {} build, {} CPUs, load average {} at the start, {} rounds of {} s ({:.1} s where the \
+             proxy mostly sleeps). CPU is that of the proxy's process; figures are medians of the rounds.\n\n",
+            self.proxy,
+            self.profile,
+            self.cpus,
+            self.load_average,
+            self.rounds,
+            self.seconds,
+            self.seconds * f64::from(PAUSING)
         )
     }
 

@@ -7,6 +7,9 @@ use super::bodies::Size::{self, Long, Short};
 
 pub const CONNECTIONS: usize = 16;
 const EVENTS: usize = 200;
+/// Where the proxy sleeps between two events, a second holds little CPU time, and how much depends on what else runs:
+/// such loads are measured this many times as long.
+pub const PAUSING: u32 = 3;
 
 pub struct Workload {
     pub id: &'static str,
@@ -42,6 +45,11 @@ pub enum Load {
 impl Load {
     pub fn streamed(self) -> bool {
         !matches!(self, Self::Closed { events: 0 } | Self::Rate { .. })
+    }
+
+    /// How many times as long as asked for it is measured.
+    pub fn stretch(self) -> u32 {
+        if matches!(self, Self::Closed { .. }) { 1 } else { PAUSING }
     }
 
     pub fn unit(self) -> &'static str {
