@@ -159,6 +159,8 @@ impl Error {
             | Error::Unavailable { .. }
             | Error::Timeout(Clock::Request)
             | Error::Internal(_) => Fault::Gateway,
+            // The gateway's own key was refused, whatever the body calls it.
+            Error::Upstream(error) if error.is_credential() => Fault::Upstream,
             Error::Upstream(error) => match error.view.kind {
                 FaultKind::InvalidRequest
                 | FaultKind::Unsupported
@@ -352,6 +354,14 @@ mod tests {
     fn the_error_stays_small() {
         // It is in every Result of the stack.
         assert!(std::mem::size_of::<Error>() <= 48, "{}", std::mem::size_of::<Error>());
+    }
+
+    #[test]
+    fn a_refused_key_is_never_the_callers_fault() {
+        let body = r#"{"error":{"code":401,"message":"no","status":"INVALID_ARGUMENT"}}"#;
+        let status = http::StatusCode::UNAUTHORIZED;
+        let refused = UpstreamError::new(Protocol::Gemini, status, HeaderMap::new(), Bytes::from(body));
+        assert_eq!(Error::Upstream(Box::new(refused)).fault(), Fault::Upstream);
     }
 
     #[test]

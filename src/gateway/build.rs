@@ -44,6 +44,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         max_body_size,
         max_in_flight,
         request_timeout,
+        prompt_preview,
         failover,
         layers,
         upstream_layers,
@@ -77,7 +78,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         .layer(option_layer(request_timeout.map(TimeoutLayer::new)))
         .map_err(BoxError::from as Boxing)
         // The body, once: `Request<Payload>` from here inward.
-        .layer(CollectLayer::new(max_body_size))
+        .layer(CollectLayer::new(max_body_size).prompt_preview(prompt_preview))
         .service(inner);
     Ok(Gateway { stack, snapshot: Arc::new(snapshot) })
 }

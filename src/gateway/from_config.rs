@@ -31,6 +31,7 @@ impl Builder {
             .max_body_size(config.max_body_size)
             .max_in_flight(config.max_in_flight)
             .request_timeout(config.timeouts.request)
+            .prompt_preview(config.log.prompt_preview)
             .failover(FailoverPolicy {
                 max_attempts: config.failover.max_attempts.map(Into::into),
                 per_upstream: config.failover.attempts_per_upstream.get(),

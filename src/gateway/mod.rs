@@ -123,6 +123,7 @@ pub struct Builder {
     max_body_size: usize,
     max_in_flight: usize,
     request_timeout: Option<Duration>,
+    prompt_preview: usize,
     failover: FailoverPolicy,
     layers: Vec<Wrap>,
     upstream_layers: Vec<WrapUpstream>,
@@ -136,6 +137,7 @@ impl Default for Builder {
             max_body_size: 64 << 20,
             max_in_flight: 10_000,
             request_timeout: None,
+            prompt_preview: 0,
             failover: FailoverPolicy::default(),
             layers: Vec::new(),
             upstream_layers: Vec::new(),
@@ -176,6 +178,13 @@ impl Builder {
     #[must_use]
     pub fn request_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
         self.request_timeout = most.into();
+        self
+    }
+
+    /// Logs at most so many characters of each prompt, at debug. Default 0: none.
+    #[must_use]
+    pub fn prompt_preview(mut self, characters: usize) -> Self {
+        self.prompt_preview = characters;
         self
     }
 

@@ -13,6 +13,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::prompt_preview;
 use super::trail::Trail;
 use crate::error::{BoxError, Error};
 use crate::joined::Joined;
@@ -48,13 +49,21 @@ use crate::protocol::canonical::FaultKind;
 #[derive(Clone, Copy, Debug)]
 pub struct CollectLayer {
     limit: usize,
+    preview: usize,
 }
 
 impl CollectLayer {
     /// Bodies of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        CollectLayer { limit }
+        CollectLayer { limit, preview: 0 }
+    }
+
+    /// Logs at most so many characters of each prompt, at debug. Default 0: none.
+    #[must_use]
+    pub fn prompt_preview(mut self, characters: usize) -> Self {
+        self.preview = characters;
+        self
     }
 }
 
@@ -69,7 +78,7 @@ impl<S> Layer<S> for CollectLayer {
     type Service = Collect<S>;
 
     fn layer(&self, inner: S) -> Collect<S> {
-        Collect { inner, limit: self.limit }
+        Collect { inner, settings: *self }
     }
 }
 
@@ -77,7 +86,7 @@ impl<S> Layer<S> for CollectLayer {
 #[derive(Clone, Debug)]
 pub struct Collect<S> {
     inner: S,
-    limit: usize,
+    settings: CollectLayer,
 }
 
 impl<S, B, R> Service<Request<B>> for Collect<S>
@@ -97,10 +106,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
         let (parts, body) = request.into_parts();
-        let too_large = body.size_hint().lower() > self.limit as u64;
+        let too_large = body.size_hint().lower() > self.settings.limit as u64;
         let start = match endpoint(&parts) {
             Err(error) => Err(error),
-            Ok(_) if too_large => Err(too_long(self.limit)),
+            Ok(_) if too_large => Err(too_long(self.settings.limit)),
             Ok(endpoint) => Ok(endpoint),
         };
         match start {
@@ -114,7 +123,7 @@ where
                     state: State::Reading {
                         body,
                         read,
-                        limit: self.limit,
+                        settings: self.settings,
                         rest: Some((inner, parts, endpoint)),
                     },
                 }
@@ -151,7 +160,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Reading { #[pin] body: B, read: Joined, limit: usize, rest: Option<(S, http::request::Parts, Endpoint)> },
+        Reading { #[pin] body: B, read: Joined, settings: CollectLayer, rest: Option<(S, http::request::Parts, Endpoint)> },
         Calling { #[pin] future: F },
         Failed { error: Option<Error> },
     }
@@ -175,11 +184,11 @@ where
                     let error = error.take().unwrap_or(Error::Overloaded);
                     return Poll::Ready(Err(error));
                 }
-                StateProj::Reading { body, read, limit, rest } => match ready!(body.poll_frame(cx)) {
+                StateProj::Reading { body, read, settings, rest } => match ready!(body.poll_frame(cx)) {
                     Some(Ok(frame)) => {
                         if let Ok(data) = frame.into_data() {
-                            if read.len() + data.len() > *limit {
-                                return Poll::Ready(Err(too_long(*limit)));
+                            if read.len() + data.len() > settings.limit {
+                                return Poll::Ready(Err(too_long(settings.limit)));
                             }
                             read.push(data);
                         }
@@ -191,6 +200,7 @@ where
                             return Poll::Pending;
                         };
                         let request = Request::from_parts(parts, Payload::new(endpoint, bytes)?);
+                        prompt_preview::log(request.body(), settings.preview);
                         Trail::note(&request, |notes| {
                             notes.model = Some(request.body().client_model().clone());
                             notes.stream = request.body().stream();

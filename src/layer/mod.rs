@@ -34,6 +34,7 @@ pub mod metrics;
 pub mod model_filter;
 pub mod model_map;
 pub mod must_stream;
+mod prompt_preview;
 pub mod require_api_key;
 pub mod respond;
 pub mod stream_timeout;

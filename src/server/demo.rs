@@ -6,13 +6,14 @@ use crate::simulator::{Running, Settings, Simulator};
 
 use super::cli::print;
 
-/// Starts the simulator and adds one upstream of each API type, served as `sim-<protocol>`.
+/// Starts the simulator and adds one upstream of each API type, served as `sim-<protocol>`; names that
+/// go on, as the simulator's faults do, are served too.
 pub(super) async fn start(config: &mut Config) -> Result<Running, BoxError> {
     let simulator = Simulator::spawn(Settings::default()).await?;
     let url: url::Url = simulator.url().parse()?;
     for api in ApiType::ALL {
         let mut upstream = Upstream::new(api.as_str(), api, url.clone());
-        upstream.available_models = Some(vec![format!("sim-{api}*")]);
+        upstream.available_models = Some(vec![format!("sim-{api}"), format!("sim-{api}*")]);
         config.upstreams.push(upstream);
     }
     Ok(simulator)

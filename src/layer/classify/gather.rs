@@ -176,39 +176,82 @@ fn reported(protocol: Protocol, status: StatusCode, read: &mut BytesMut) -> Step
 }
 
 /// The top-level members that tell an answer from an error (T017) and from nonsense.
-const KEYS: [&str; 8] =
-    ["error", "content", "choices", "output", "candidates", "promptFeedback", "input_tokens", "totalTokens"];
+const KEYS: [&str; 9] = [
+    "error",
+    "content",
+    "choices",
+    "output",
+    "candidates",
+    "promptFeedback",
+    "usageMetadata",
+    "input_tokens",
+    "totalTokens",
+];
 
 fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<(), Failure> {
-    if bytes.first() == Some(&b'[') && protocol == Protocol::Gemini {
-        return Ok(());
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        // Google wraps errors in lists now and then; an answer is never one where events were asked for.
+        return Err(error_in_document(protocol, bytes));
     }
     let members = json::members(bytes, KEYS)
         .map_err(|_| Failure::Error(Error::codec("the upstream's answer is not JSON")))?;
-    let has = |index: usize| {
-        members.spans[index]
-            .as_ref()
-            .and_then(|span| bytes.get(span.clone()))
-            .is_some_and(|value| value != b"null")
-    };
-    let is_answer = match (operation, protocol) {
-        (Operation::CountTokens, _) => has(6) || has(7),
-        (_, Protocol::Anthropic) => has(1),
-        (_, Protocol::OpenAi) => has(2),
-        (_, Protocol::Responses) => has(3),
-        (_, Protocol::Gemini) => has(4) || has(5) || !has(0),
+    let has = |key: &str| {
+        let index = KEYS.iter().position(|known| *known == key);
+        let span = index.and_then(|index| members.spans.get(index)?.clone());
+        span.and_then(|span| bytes.get(span)).is_some_and(|value| value != b"null")
     };
     // Responses has an `error` member beside its output: a failed response is one.
-    if has(0) {
-        let view = parse_error(protocol, 200, bytes);
-        let kind = if view.kind.status() < 400 { FaultKind::BadUpstream } else { view.kind };
-        let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-        let view = Some(Box::new(ErrorView { kind, ..view }));
-        return Err(Failure::Reported { protocol, status, body: bytes.clone(), view });
+    if has("error") {
+        return Err(error_in_document(protocol, bytes));
     }
+    let is_answer = match (operation, protocol) {
+        (Operation::CountTokens, _) => has("input_tokens") || has("totalTokens"),
+        (_, Protocol::Anthropic) => has("content"),
+        (_, Protocol::OpenAi) => has("choices"),
+        (_, Protocol::Responses) => has("output"),
+        (_, Protocol::Gemini) => has("candidates") || has("promptFeedback") || has("usageMetadata"),
+    };
     if is_answer {
         Ok(())
     } else {
         Err(Failure::Error(Error::codec("the upstream's answer is none of its protocol")))
+    }
+}
+
+/// An error that came with a status of success.
+fn error_in_document(protocol: Protocol, bytes: &Bytes) -> Failure {
+    let view = parse_error(protocol, 200, bytes);
+    let kind = if view.kind.status() < 400 { FaultKind::BadUpstream } else { view.kind };
+    let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    let view = Some(Box::new(ErrorView { kind, ..view }));
+    Failure::Reported { protocol, status, body: bytes.clone(), view }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(protocol: Protocol, body: &'static str) -> Result<(), Failure> {
+        judge(protocol, Operation::Generate, &Bytes::from(body))
+    }
+
+    #[test]
+    fn t017_an_error_in_a_200_is_an_error_in_whatever_wrapping() {
+        for body in [
+            r#"{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}"#,
+            r#" [{"error":{"code":503,"message":"busy","status":"UNAVAILABLE"}}]"#,
+        ] {
+            let Err(Failure::Reported { view: Some(view), .. }) = verdict(Protocol::Gemini, body) else {
+                panic!("{body}");
+            };
+            assert_eq!((view.kind, view.message.as_str()), (FaultKind::Overloaded, "busy"), "{body}");
+        }
+        for body in ["{}", "[]", r#"{"greeting":"hello"}"#, "<html>"] {
+            for protocol in Protocol::ALL {
+                assert!(verdict(protocol, body).is_err(), "{body}");
+            }
+        }
+        assert!(verdict(Protocol::Responses, r#"{"error":null,"output":[]}"#).is_ok());
+        assert!(verdict(Protocol::Gemini, r#"{"candidates":[]}"#).is_ok());
     }
 }

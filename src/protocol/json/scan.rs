@@ -26,7 +26,8 @@ fn special_in_words(bytes: &[u8]) -> Option<usize> {
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);
-        let hits = below_space(word) | zeros(word ^ ONES * b'"' as u64) | zeros(word ^ ONES * b'\\' as u64);
+        let hits =
+            below_space(word) | zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64));
         if hits != 0 {
             return Some(index * 8 + first(hits));
         }
@@ -83,7 +84,7 @@ fn quote(bytes: &[u8]) -> Option<usize> {
     const NEAR: usize = 4;
     let (words, _) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().take(NEAR).enumerate() {
-        let hits = zeros(u64::from_le_bytes(*word) ^ ONES * b'"' as u64);
+        let hits = zeros(u64::from_le_bytes(*word) ^ (ONES * b'"' as u64));
         if hits != 0 {
             return Some(index * 8 + first(hits));
         }
