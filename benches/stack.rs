@@ -87,10 +87,21 @@ fn instant(protocol: Protocol) -> InnerService {
     }))
 }
 
+/// What clients ask for.
+const MODELS: [&str; 3] = ["claude-sonnet-4-5", "gpt-5-mini", "gemini-2.5-flash"];
+
+fn model(upstream: Protocol) -> &'static str {
+    match upstream {
+        Protocol::Anthropic => MODELS[0],
+        Protocol::OpenAi | Protocol::Responses => MODELS[1],
+        Protocol::Gemini => MODELS[2],
+    }
+}
+
 /// One upstream's stack, as the gateway builds it.
 fn upstream(api: ApiType) -> Result<InnerService, Error> {
     let service = ServiceBuilder::new()
-        .layer(ModelMapLayer::new([("fast", "gpt-5-mini")]))
+        .layer(ModelMapLayer::new(MODELS.map(|name| (name, model(api.protocol())))))
         .layer(TranslateLayer::new(api.protocol()))
         .layer(UsageLayer::new())
         .layer(MustStreamLayer::when_it_streams())

@@ -70,7 +70,7 @@ fn translate_stream(exchange: &Exchange, events: &[Vec<u8>]) -> usize {
     let mut encoder = StreamEncoder::new(exchange);
     let mut written = 0;
     for chunk in events {
-        let mut out = Vec::with_capacity(chunk.len() + chunk.len() / 2);
+        let mut out = Vec::with_capacity((chunk.len() + chunk.len() / 2).max(512));
         let fits = sse.push(black_box(chunk), |event| {
             decoder.event(&event, &mut |event| encoder.event(&event, &mut out));
         });

@@ -115,7 +115,8 @@ where
             let error = match ready!(this.inner.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    out.reserve(data.len() + data.len() / 2);
+                    // Other protocols say more around a word of text.
+                    out.reserve((data.len() + data.len() / 2).max(512));
                     this.machine.push(&data, &mut out);
                     None
                 }

@@ -36,6 +36,8 @@ struct Item<'a> {
     arguments: Cow<'a, str>,
     input: Cow<'a, str>,
     content: Option<Reader<'a>>,
+    /// The content of a message whose type came first.
+    parts: Option<Vec<Part<'a>>>,
     output: Option<Later<'a>>,
     summary: Option<Reader<'a>>,
     tools: Option<Reader<'a>>,
@@ -112,9 +114,10 @@ impl<'a> Conversation<'a> {
                 ));
             }
         };
-        let parts = match item.content {
-            Some(mut content) => content::parts(&mut content)?,
-            None => Vec::new(),
+        let parts = match (item.parts, item.content) {
+            (Some(parts), _) => parts,
+            (None, Some(mut content)) => content::parts(&mut content)?,
+            (None, None) => Vec::new(),
         };
         self.message(role, parts);
         Ok(())
@@ -258,6 +261,10 @@ impl<'a> Item<'a> {
             }
             "input" => {
                 self.input = value.lenient_string()?.unwrap_or_default().into_decoded();
+                return Ok(());
+            }
+            "content" if self.kind == "message" => {
+                self.parts = Some(content::parts(value)?);
                 return Ok(());
             }
             "content" => return keep(&mut self.content, value),
