@@ -38,6 +38,7 @@ mod prompt_preview;
 pub mod require_api_key;
 pub mod respond;
 pub mod stream_timeout;
+mod tally;
 pub mod trail;
 pub mod translate;
 pub mod usage;

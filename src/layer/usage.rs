@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::tally::Tally;
 use super::trail::Trail;
 use crate::error::Error;
 use crate::headers;
@@ -125,7 +126,9 @@ where
         // Nobody to tell: nothing to read.
         let reader = this.trail.take().map(|trail| Reader {
             trail,
-            source: if headers::is_event_stream(response.headers()) {
+            source: if let Some(tally) = response.extensions().get::<Tally>() {
+                Source::Tally(tally.clone())
+            } else if headers::is_event_stream(response.headers()) {
                 Source::Stream(Box::new((sse::Decoder::default(), Observer::new(protocol))))
             } else {
                 Source::Document(protocol)
@@ -142,6 +145,8 @@ struct Reader {
 }
 
 enum Source {
+    /// Somebody further in reads it already.
+    Tally(Tally),
     Stream(Box<(sse::Decoder, Observer)>),
     /// One frame holds it all: Classify has joined it.
     Document(Protocol),
@@ -150,6 +155,11 @@ enum Source {
 impl Reader {
     fn push(&mut self, data: &[u8]) {
         match &mut self.source {
+            // Now, not at the end: who counts outside may know the end before this does.
+            Source::Tally(tally) => {
+                let counts = tally.get();
+                self.note(&counts);
+            }
             Source::Stream(both) => {
                 let (decoder, observer) = &mut **both;
                 // An event beyond the limit is Classify's to refuse.
@@ -171,8 +181,10 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        if let Source::Stream(both) = &self.source {
-            self.note(&both.1.seen().usage);
+        match &self.source {
+            Source::Tally(tally) => self.note(&tally.get()),
+            Source::Stream(both) => self.note(&both.1.seen().usage),
+            Source::Document(_) => {}
         }
     }
 }

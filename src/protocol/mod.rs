@@ -403,19 +403,32 @@ impl Observer {
 /// Token counts of a whole native answer. Only the member that holds them is parsed.
 #[must_use]
 pub fn usage_of(protocol: Protocol, body: &[u8]) -> Usage {
-    const KEYS: [&str; 3] = ["usage", "usageMetadata", "usage_metadata"];
-    let Ok(members) = json::members(body, KEYS) else { return Usage::default() };
-    let found = KEYS.iter().zip(&members.spans).find_map(|(key, span)| Some((key, body.get(span.clone()?)?)));
-    let Some((key, Ok(value))) = found.map(|(key, raw)| (key, std::str::from_utf8(raw))) else {
-        return Usage::default();
-    };
-    let body = format!(r#"{{"{key}":{value}}}"#);
+    let Ok(members) = json::members(body, usage_keys(protocol)) else { return Usage::default() };
+    members
+        .spans
+        .into_iter()
+        .flatten()
+        .next()
+        .map_or_else(Usage::default, |span| read_usage(protocol, &body[span]))
+}
+
+/// The top-level members of an answer that may hold its token counts.
+pub(crate) const fn usage_keys(protocol: Protocol) -> [&'static str; 2] {
     match protocol {
-        Protocol::Anthropic => anthropic::observe::usage_of(&body),
-        Protocol::OpenAi => openai::observe::usage_of(&body),
-        Protocol::Responses => responses::observe::usage_of(&body),
-        Protocol::Gemini => gemini::observe::usage_of(&body),
+        Protocol::Anthropic | Protocol::OpenAi | Protocol::Responses => ["usage"; 2],
+        Protocol::Gemini => ["usageMetadata", "usage_metadata"],
     }
+}
+
+/// Token counts from the value of one of [`usage_keys`]; nothing if they cannot be read.
+pub(crate) fn read_usage(protocol: Protocol, value: &[u8]) -> Usage {
+    let read = |reader: &mut json::Reader<'_>| match protocol {
+        Protocol::Anthropic => anthropic::usage::read(reader),
+        Protocol::OpenAi => openai::usage::read(reader),
+        Protocol::Responses => responses::usage::read(reader),
+        Protocol::Gemini => gemini::usage::read(reader),
+    };
+    json::Reader::from_bytes(value).and_then(|mut reader| read(&mut reader)).unwrap_or_default()
 }
 
 /// Reads an upstream's error body: its words, and what kind of error they mean (5.2). Classifies by

@@ -3,12 +3,16 @@
 //! `axum::serve` sets no timer, so hyper's header timeout would never run and a slow sender could pin a
 //! connection for ever; hence a loop of our own on hyper-util.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,6 +20,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
+use tower::Service;
+
+use crate::error::BoxError;
 
 /// Most time for the head of a request; also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -39,7 +46,12 @@ impl fmt::Debug for Drain {
 /// # Cancel safety
 ///
 /// Dropping the future closes the listener; connections under way go on until the runtime ends.
-pub async fn serve(listener: TcpListener, service: Router, stop: mpsc::Receiver<()>, drain: Drain) {
+pub async fn serve<S, B>(listener: TcpListener, service: S, stop: mpsc::Receiver<()>, drain: Drain)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     serve_from(Source::Listener { listener, others: Vec::new(), accepted: 0 }, service, stop, drain).await;
 }
 
@@ -85,12 +97,16 @@ impl Source {
 }
 
 /// As [`serve`], for one of several workers.
-pub(super) async fn serve_from(
+pub(super) async fn serve_from<S, B>(
     mut source: Source,
-    service: Router,
+    service: S,
     mut stop: mpsc::Receiver<()>,
     drain: Drain,
-) {
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
@@ -122,12 +138,16 @@ pub(super) async fn serve_from(
     }
 }
 
-fn connection(
+fn connection<S, B>(
     builder: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
     stream: TcpStream,
-    service: Router,
-) {
+    service: S,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     // Small pieces of a stream must not wait for each other.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(service);

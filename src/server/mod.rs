@@ -3,6 +3,7 @@
 
 mod cli;
 mod demo;
+mod front;
 mod health;
 mod listen;
 mod log;

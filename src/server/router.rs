@@ -88,7 +88,8 @@ async fn metrics_page(State(app): State<App>) -> Response {
     }
 }
 
-fn panicked() -> Response {
+/// The answer to a request that ran into a bug.
+pub(super) fn panicked() -> Response {
     let view = ErrorView::new(FaultKind::Internal, "internal error in the gateway");
     let (status, body) = render_error(Protocol::OpenAi, &view);
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::mpsc;
 
 use super::cli::{ServeArgs, print};
+use super::front::Front;
 use super::listen::{self, Drain, Source};
 use super::router::{Pages, router};
 use super::{demo, log};
@@ -77,7 +78,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         metrics: recorder.map(|handle| (config.metrics.path.clone(), handle)),
         keys: config.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
     };
-    let service = router(gateway, pages);
+    let service = Front { gateway: gateway.clone(), pages: router(gateway, pages) };
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = config.server.worker_threads.map_or(cores, |threads| threads.get() as usize);
     let mut workers = Vec::new();

@@ -221,10 +221,9 @@ impl Service<Request<Payload>> for HttpClient {
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let outgoing = self.request(request);
-        let http = self.shared.pools.current();
+        let sent = self.request(request).and_then(|outgoing| self.shared.pools.send(outgoing));
         Box::pin(async move {
-            let response = http?.request(outgoing?).await.map_err(transport)?;
+            let response = sent?.await.map_err(transport)?;
             Ok(response.map(|inner| ResponseBody { inner }))
         })
     }
@@ -247,12 +246,12 @@ struct Pools {
 const MOST_RUNTIMES: usize = 256;
 
 impl Pools {
-    /// The pool of this runtime.
-    fn current(&self) -> Result<Pool, Error> {
+    /// Sends a request through the pool of this runtime.
+    fn send(&self, request: Request<Full<Bytes>>) -> Result<legacy::ResponseFuture, Error> {
         let runtime = Handle::try_current().map_err(|error| Error::Internal(error.into()))?.id();
         let known = self.by_runtime.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, pool)) = known.iter().find(|(id, _)| *id == runtime) {
-            return Ok(pool.clone());
+            return Ok(pool.request(request));
         }
         drop(known);
         let pool = Client::builder(TokioExecutor::new())
@@ -264,8 +263,9 @@ impl Pools {
         if pools.len() >= MOST_RUNTIMES {
             pools.remove(0);
         }
-        pools.push((runtime, Pool::clone(&pool)));
-        Ok(pool)
+        let sent = pool.request(request);
+        pools.push((runtime, pool));
+        Ok(sent)
     }
 }
 

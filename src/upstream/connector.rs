@@ -21,12 +21,16 @@ use tower::Service;
 use crate::error::BoxError;
 
 /// Opens connections; bounded in time, with name resolution, TLS and tunnel included.
+///
+/// The pooled client copies it with every request, so copying it copies one reference count.
 #[derive(Clone)]
-pub(super) struct Connector {
+pub(super) struct Connector(Arc<Parts>);
+
+struct Parts {
     tcp: HttpConnector,
     direct: HttpsConnector<HttpConnector>,
     tls: Arc<ClientConfig>,
-    proxies: Arc<Matcher>,
+    proxies: Matcher,
     most: Duration,
 }
 
@@ -47,7 +51,7 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(most));
         let direct = HttpsConnector::from((tcp.clone(), tls.clone()));
-        Ok(Connector { tcp, direct, tls, proxies: Arc::new(Matcher::from_env()), most })
+        Ok(Connector(Arc::new(Parts { tcp, direct, tls, proxies: Matcher::from_env(), most })))
     }
 }
 
@@ -68,19 +72,20 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
+        let Parts { tcp, direct, tls, proxies, most } = &*self.0;
         let is_tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-        let proxy = if is_tls { self.proxies.intercept(&uri) } else { None };
+        let proxy = if is_tls { proxies.intercept(&uri) } else { None };
         let connecting = match proxy {
-            None => self.direct.call(uri),
+            None => direct.clone().call(uri),
             Some(proxy) => {
-                let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp.clone());
                 if let Some(auth) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(auth.clone());
                 }
-                HttpsConnector::from((tunnel, self.tls.clone())).call(uri)
+                HttpsConnector::from((tunnel, tls.clone())).call(uri)
             }
         };
-        let most = self.most;
+        let most = *most;
         Box::pin(async move {
             match tokio::time::timeout(most, connecting).await {
                 Ok(connected) => connected,

@@ -12,6 +12,7 @@ use pin_project_lite::pin_project;
 use super::body::ResponseBody;
 use super::gather::{Gather, Step};
 use crate::error::{BoxError, Error};
+use crate::layer::tally::Tally;
 use crate::protocol::{Operation, Protocol};
 
 pin_project! {
@@ -84,10 +85,14 @@ where
             match step {
                 Step::More => {}
                 Step::Failed(error) => return Poll::Ready(Err(error.with_head(&answer.head))),
-                Step::Document(bytes) => {
+                Step::Document(bytes, usage) => {
+                    let tally = Tally::default();
+                    tally.set(usage);
+                    answer.head.extensions.insert(tally);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
                 Step::Stream(watch, held) => {
+                    answer.head.extensions.insert(watch.tally());
                     let body = ResponseBody::stream(held, answer.body, watch);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, body)));
                 }

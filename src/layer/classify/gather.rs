@@ -10,8 +10,8 @@ use super::watch::{Begun, Watch};
 use crate::error::{Error, Stage, UpstreamError};
 use crate::headers;
 use crate::joined::Joined;
-use crate::protocol::canonical::{ErrorView, FaultKind};
-use crate::protocol::{Operation, Protocol, json, parse_error};
+use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
+use crate::protocol::{Operation, Protocol, json, parse_error, read_usage, usage_keys};
 
 /// An error answer is read so far, and no further (T179).
 const ERROR_LIMIT: usize = 64 << 10;
@@ -23,8 +23,8 @@ pub(super) enum Step {
     More,
     /// It failed.
     Failed(Failure),
-    /// A whole JSON document.
-    Document(Bytes),
+    /// A whole JSON document, and its token counts.
+    Document(Bytes, Usage),
     /// A stream whose content has begun, and what came of it so far.
     Stream(Box<Watch>, VecDeque<Bytes>),
 }
@@ -124,7 +124,7 @@ impl Gather {
             Reading::Document(operation, joined) => {
                 let bytes = joined.take();
                 match judge(self.protocol, *operation, &bytes) {
-                    Ok(()) => Step::Document(bytes),
+                    Ok(usage) => Step::Document(bytes, usage),
                     Err(failure) => Step::Failed(failure),
                 }
             }
@@ -175,47 +175,40 @@ fn reported(protocol: Protocol, status: StatusCode, read: &mut BytesMut) -> Step
     Step::Failed(Failure::Reported { protocol, status, body, view: None })
 }
 
-/// The top-level members that tell an answer from an error (T017) and from nonsense.
-const KEYS: [&str; 9] = [
-    "error",
-    "content",
-    "choices",
-    "output",
-    "candidates",
-    "promptFeedback",
-    "usageMetadata",
-    "input_tokens",
-    "totalTokens",
-];
+/// The top-level members to look at: an error (T017), up to three that make it an answer, and the token
+/// counts. A name stands twice where there are fewer.
+const fn keys(protocol: Protocol, operation: Operation) -> [&'static str; 6] {
+    let answer = match (operation, protocol) {
+        (Operation::CountTokens, _) => ["input_tokens", "totalTokens", "totalTokens"],
+        (_, Protocol::Anthropic) => ["content"; 3],
+        (_, Protocol::OpenAi) => ["choices"; 3],
+        (_, Protocol::Responses) => ["output"; 3],
+        (_, Protocol::Gemini) => ["candidates", "promptFeedback", "usageMetadata"],
+    };
+    let usage = usage_keys(protocol);
+    ["error", answer[0], answer[1], answer[2], usage[0], usage[1]]
+}
 
-fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<(), Failure> {
+/// Tells an answer from an error and from nonsense, and reads its token counts.
+fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<Usage, Failure> {
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         // Google wraps errors in lists now and then; an answer is never one where events were asked for.
         return Err(error_in_document(protocol, bytes));
     }
-    let members = json::members(bytes, KEYS)
+    let members = json::members(bytes, keys(protocol, operation))
         .map_err(|_| Failure::Error(Error::codec("the upstream's answer is not JSON")))?;
-    let has = |key: &str| {
-        let index = KEYS.iter().position(|known| *known == key);
-        let span = index.and_then(|index| members.spans.get(index)?.clone());
-        span.and_then(|span| bytes.get(span)).is_some_and(|value| value != b"null")
-    };
+    let value = |span: &Option<json::Span>| bytes.get(span.clone()?).filter(|value| *value != b"null");
+    let [error, answer @ .., _, _] = &members.spans;
     // Responses has an `error` member beside its output: a failed response is one.
-    if has("error") {
+    if value(error).is_some() {
         return Err(error_in_document(protocol, bytes));
     }
-    let is_answer = match (operation, protocol) {
-        (Operation::CountTokens, _) => has("input_tokens") || has("totalTokens"),
-        (_, Protocol::Anthropic) => has("content"),
-        (_, Protocol::OpenAi) => has("choices"),
-        (_, Protocol::Responses) => has("output"),
-        (_, Protocol::Gemini) => has("candidates") || has("promptFeedback") || has("usageMetadata"),
-    };
-    if is_answer {
-        Ok(())
-    } else {
-        Err(Failure::Error(Error::codec("the upstream's answer is none of its protocol")))
+    if answer.iter().all(|span| value(span).is_none()) {
+        return Err(Failure::Error(Error::codec("the upstream's answer is none of its protocol")));
     }
+    let usage = members.spans.iter().zip(keys(protocol, operation));
+    let usage = usage.filter(|(_, key)| usage_keys(protocol).contains(key)).find_map(|(span, _)| value(span));
+    Ok(usage.map_or_else(Usage::default, |usage| read_usage(protocol, usage)))
 }
 
 /// An error that came with a status of success.
@@ -231,7 +224,7 @@ fn error_in_document(protocol: Protocol, bytes: &Bytes) -> Failure {
 mod tests {
     use super::*;
 
-    fn verdict(protocol: Protocol, body: &'static str) -> Result<(), Failure> {
+    fn verdict(protocol: Protocol, body: &'static str) -> Result<Usage, Failure> {
         judge(protocol, Operation::Generate, &Bytes::from(body))
     }
 

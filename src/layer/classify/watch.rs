@@ -1,7 +1,8 @@
 //! Watches a native stream on its way: has it begun, may it end here.
 
 use crate::error::Error;
-use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::layer::tally::Tally;
+use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
 use crate::protocol::sse::Decoder;
 use crate::protocol::{Observer, Protocol, Signal};
 
@@ -20,11 +21,31 @@ pub(super) enum Begun {
 pub(super) struct Watch {
     decoder: Decoder,
     observer: Observer,
+    tally: Tally,
+    told: Usage,
 }
 
 impl Watch {
     pub(super) fn new(protocol: Protocol) -> Self {
-        Watch { decoder: Decoder::default(), observer: Observer::new(protocol) }
+        Watch {
+            decoder: Decoder::default(),
+            observer: Observer::new(protocol),
+            tally: Tally::default(),
+            told: Usage::default(),
+        }
+    }
+
+    /// Where the stream's token counts are told, also those that are yet to come.
+    pub(super) fn tally(&self) -> Tally {
+        self.tally.clone()
+    }
+
+    fn tell(&mut self) {
+        let usage = self.observer.seen().usage;
+        if usage != self.told {
+            self.told = usage;
+            self.tally.set(usage);
+        }
     }
 
     /// Looks at a frame; an error counts even behind content of the same frame.
@@ -32,6 +53,7 @@ impl Watch {
         let mut begun = Begun::No;
         let observer = &mut self.observer;
         let fits = self.decoder.push(data, |event| note(&mut begun, observer.event(&event)));
+        self.tell();
         match fits {
             Ok(()) => begun,
             Err(long) => Begun::TooLong(Box::new(ErrorView::new(FaultKind::BadUpstream, long.to_string()))),
@@ -43,6 +65,7 @@ impl Watch {
         let mut begun = Begun::No;
         let observer = &mut self.observer;
         self.decoder.finish(|event| note(&mut begun, observer.event(&event)));
+        self.tell();
         begun
     }
 

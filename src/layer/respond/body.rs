@@ -1,10 +1,12 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::Client;
 use super::array::ArrayFraming;
@@ -21,6 +23,9 @@ const MOST_STEPS: u32 = 64;
 /// hyper's connection task needs two runs to hand over a piece: one to learn that the last one was taken,
 /// one to send the next.
 const BARREN_STEPS: u32 = 2;
+
+/// A stream that was silent for longer is in no burst: what it says next leaves at once.
+const BURST: Duration = Duration::from_millis(2);
 
 pin_project! {
     /// Response body of [`Respond`](super::Respond).
@@ -51,6 +56,8 @@ pub struct Stream {
     steps: u32,
     /// How many of these steps in a row brought nothing.
     barren: u32,
+    /// When the last piece left.
+    left: Option<Instant>,
     ended: bool,
 }
 
@@ -74,6 +81,7 @@ impl<B> ResponseBody<B> {
                 joined: Joined::default(),
                 steps: 0,
                 barren: 0,
+                left: None,
                 ended: false,
             },
         }
@@ -95,6 +103,14 @@ impl Stream {
             Error::Stream { event, .. } => event.clone(),
             error => Observer::new(self.client.protocol).error_event(&error.view()).into(),
         }
+    }
+
+    /// Whether more of this piece may be had by stepping back.
+    fn may_step(&self) -> bool {
+        if self.steps == 0 {
+            return self.left.is_some_and(|left| left.elapsed() < BURST);
+        }
+        self.barren < BARREN_STEPS && self.steps < MOST_STEPS
     }
 
     fn frame(&mut self, bytes: Bytes) -> Bytes {
@@ -172,7 +188,9 @@ where
 /// its task has run again. So, having got something, this steps back once to let that task run, and again
 /// for as long as more comes of it; then all of it leaves in one write. That is the one place that wakes
 /// itself: a write for each of the pieces would cost more than everything else the gateway does to them
-/// (`benches/overhead.rs`, W1s and W4). It never waits for what has not been read yet.
+/// (`benches/overhead.rs`, W1s and W4). It never waits for what has not been read yet, and it does not step
+/// back at all where that has no prospect: at the first piece, and when the model thinks between two words
+/// (W4p and W6).
 fn gather<B>(mut inner: Pin<&mut B>, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<Bytes>>
 where
     B: Body<Data = Bytes>,
@@ -189,7 +207,7 @@ where
             Poll::Ready(Some(Err(error))) => stream.last = Some(stream.last_words(&Error::of(error))),
             Poll::Ready(None) => stream.last = Some(Bytes::new()),
             Poll::Pending if stream.joined.is_empty() => return Poll::Pending,
-            Poll::Pending if stream.barren < BARREN_STEPS && stream.steps < MOST_STEPS => {
+            Poll::Pending if stream.may_step() => {
                 stream.barren += 1;
                 stream.steps += 1;
                 cx.waker().wake_by_ref();
@@ -199,6 +217,7 @@ where
         }
     }
     (stream.steps, stream.barren) = (0, 0);
+    stream.left = Some(Instant::now());
     let all = stream.joined.take();
     Poll::Ready((!all.is_empty()).then_some(all))
 }
@@ -209,12 +228,26 @@ mod tests {
     use crate::protocol::Protocol;
     use http_body_util::{BodyExt as _, StreamBody};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_the_upstreams_task_has_at_hand_leaves_in_one_piece() {
+        let pieces = pieces(Duration::ZERO).await;
+        assert_eq!(pieces, ["0", "123456789"], "the first piece waits for nobody");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_stream_is_never_held_back() {
+        let pieces = pieces(Duration::from_millis(20)).await;
+        assert_eq!(pieces.len(), 10);
+    }
+
+    async fn pieces(pause: Duration) -> Vec<Bytes> {
         let (mut sender, receiver) = futures_util_channel();
         tokio::spawn(async move {
             for number in 0..10u8 {
                 sender.send(vec![b'0' + number]).await;
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
         });
         let body = StreamBody::new(futures_util::stream::unfold(receiver, |mut receiver| async move {
@@ -227,7 +260,7 @@ mod tests {
         while let Some(frame) = body.frame().await {
             pieces.push(frame.unwrap().into_data().unwrap());
         }
-        assert_eq!(pieces, ["0123456789"]);
+        pieces
     }
 
     /// A channel of one piece, as HTTP clients have between their connection and its bodies.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{aggregate, error, observe, request, response, stream};
 use crate::protocol::canonical::{Collector, Event, Exchange, Losses, Response};
-use crate::protocol::{Observation, Protocol, Target, sse};
+use crate::protocol::{Observation, Protocol, Target, sse, usage_of};
 
 fn exchange(body: &Value) -> Exchange {
     let body = body.to_string();
@@ -141,7 +141,7 @@ fn check(name: &str, item: &Value, counts: &mut Counts) {
         let text = answer["body"].to_string();
         let response = response::decode(&text).unwrap_or_else(|e| panic!("{name}: {e:?}"));
         same_answer(name, &whole(&response, &exchange), &answer["body"]);
-        assert_eq!(observe::usage_of(&text), response.usage, "{name}");
+        assert_eq!(usage_of(Protocol::Anthropic, text.as_bytes()), response.usage, "{name}");
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) mod request;
 pub(super) mod response;
 mod state;
 pub(super) mod stream;
-mod usage;
+pub(super) mod usage;
 
 /// The tool that a JSON schema is asked for with, where the model knows no structured output. Its
 /// calls come back as text.

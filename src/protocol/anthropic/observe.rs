@@ -2,7 +2,6 @@
 
 use super::error;
 use super::usage::Counts;
-use crate::protocol::canonical::Usage;
 use crate::protocol::json::{self, Error, Reader};
 use crate::protocol::{Observation, Signal, sse};
 
@@ -76,18 +75,4 @@ fn delta(reader: &mut Reader<'_>, seen: &mut Seen) -> Result<(), Error> {
         }
         Ok::<_, Error>(())
     })
-}
-
-pub(crate) fn usage_of(body: &str) -> Usage {
-    let mut counts = Counts::default();
-    let read = json::document(body, |key, value| {
-        if key == "usage" {
-            counts.read(value)?;
-        }
-        Ok::<_, Error>(())
-    });
-    if read.is_err() {
-        return Usage::default();
-    }
-    counts.usage()
 }

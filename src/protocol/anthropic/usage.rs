@@ -14,6 +14,13 @@ pub(super) struct Counts {
     reasoning: Option<u64>,
 }
 
+/// Reads the object of a whole answer.
+pub(in crate::protocol) fn read(value: &mut Reader<'_>) -> Result<Usage, Error> {
+    let mut counts = Counts::default();
+    counts.read(value)?;
+    Ok(counts.usage())
+}
+
 impl Counts {
     /// Takes the `usage` object that `reader` stands at; what it lacks stays (T052, T156).
     pub(super) fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {

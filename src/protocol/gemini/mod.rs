@@ -31,7 +31,7 @@ mod part;
 mod plain;
 mod schema;
 mod signature;
-mod usage;
+pub(super) mod usage;
 
 pub(super) mod aggregate;
 pub(super) mod error;

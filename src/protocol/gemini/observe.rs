@@ -4,7 +4,7 @@ use super::error::Body as ErrorBody;
 use super::keys::{camel, each};
 use super::plain;
 use super::usage::Counts;
-use crate::protocol::canonical::{ErrorView, Usage};
+use crate::protocol::canonical::ErrorView;
 use crate::protocol::json::{Error, Kind, Reader};
 use crate::protocol::{Observation, Signal, sse};
 
@@ -89,20 +89,6 @@ impl Seen {
             Ok(())
         })
     }
-}
-
-/// Token counts of a whole answer, or of the list of chunks that a stream without `alt=sse` is.
-pub(crate) fn usage_of(body: &str) -> Usage {
-    let mut usage = Usage::default();
-    let _ = each(&mut Reader::new(body), |document| {
-        document.lenient_object(|key, value| {
-            if matches!(key, "usageMetadata" | "usage_metadata") {
-                Counts::read(value)?.absorb(&mut usage);
-            }
-            Ok::<_, Error>(())
-        })
-    });
-    usage
 }
 
 #[cfg(test)]

@@ -14,6 +14,13 @@ pub(super) struct Counts {
     thoughts: Option<u64>,
 }
 
+/// Reads the object of a whole answer.
+pub(in crate::protocol) fn read(value: &mut Reader<'_>) -> Result<Usage, Error> {
+    let mut usage = Usage::default();
+    Counts::read(value)?.absorb(&mut usage);
+    Ok(usage)
+}
+
 impl Counts {
     /// Reads the object; anything else is passed over.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {

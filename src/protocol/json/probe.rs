@@ -68,7 +68,7 @@ pub fn members<const N: usize>(body: &[u8], keys: [&'static str; N]) -> Result<M
         if end == start {
             return Err(scan.unexpected());
         }
-        if let Some(index) = keys.iter().position(|wanted| key_is(key, wanted)) {
+        if let Some(index) = position(key, &keys) {
             if found.spans[index].is_some() {
                 return Err(Error { kind: ErrorKind::Duplicate(keys[index]), offset: key_at });
             }
@@ -85,11 +85,13 @@ pub fn members<const N: usize>(body: &[u8], keys: [&'static str; N]) -> Result<M
     }
 }
 
-fn key_is(escaped: &[u8], wanted: &str) -> bool {
-    if memchr::memchr(b'\\', escaped).is_none() {
-        return escaped == wanted.as_bytes();
+/// Which of `keys` the still-escaped `key` is.
+fn position(key: &[u8], keys: &[&'static str]) -> Option<usize> {
+    if !key.contains(&b'\\') {
+        return keys.iter().position(|wanted| key == wanted.as_bytes());
     }
-    std::str::from_utf8(escaped).is_ok_and(|text| super::text::Str::from_escaped(text) == wanted)
+    let key = super::text::Str::from_escaped(std::str::from_utf8(key).ok()?);
+    keys.iter().position(|wanted| key == *wanted)
 }
 
 struct Scan<'a> {

@@ -32,7 +32,7 @@ mod reasoning;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;
-mod usage;
+pub(super) mod usage;
 
 /// The key under which an exchange remembers that the client speaks of `functions`, which Chat
 /// answers with `function_call` (section 3.5).

@@ -160,17 +160,5 @@ impl Seen {
     }
 }
 
-/// Token counts of a whole answer.
-pub(crate) fn usage_of(body: &str) -> Usage {
-    let mut found = Usage::default();
-    let read = json::document(body, |key, value| {
-        if key == "usage" && value.peek()? == Kind::Object {
-            found = usage::read(value)?;
-        }
-        Ok::<_, Error>(())
-    });
-    if read.is_ok() { found } else { Usage::default() }
-}
-
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::protocol::canonical::Usage;
 use crate::protocol::json::{Error, Reader, Writer};
 
 /// Reads a `usage` object; what is no object counts as nothing said.
-pub(super) fn read(value: &mut Reader<'_>) -> Result<Usage, Error> {
+pub(in crate::protocol) fn read(value: &mut Reader<'_>) -> Result<Usage, Error> {
     let mut usage = Usage::default();
     let mut dialect_cached = None;
     value.lenient_object(|key, value| {

@@ -29,7 +29,7 @@ pub(super) mod observe;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;
-mod usage;
+pub(super) mod usage;
 
 #[cfg(test)]
 mod corpus;

@@ -2,10 +2,10 @@
 
 use memchr::memmem;
 
+use super::error;
 use super::response::Members;
-use super::{error, usage};
-use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
-use crate::protocol::json::{Error, Kind, Raw, Reader, Str};
+use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::json::{Error, Raw, Reader, Str};
 use crate::protocol::{Observation, Signal, sse};
 
 #[cfg(test)]
@@ -112,20 +112,4 @@ fn terminal(kind: &str, response: Option<Raw<'_>>, state: &mut Observation) -> R
             Signal::Content
         }
     })
-}
-
-/// Token counts of a whole answer; nothing if it is none.
-pub(crate) fn usage_of(body: &str) -> Usage {
-    let mut counts = Usage::default();
-    let mut reader = Reader::new(body);
-    if !matches!(reader.peek(), Ok(Kind::Object)) {
-        return counts;
-    }
-    let read = reader.object(|key, value| {
-        if key == "usage" {
-            counts = usage::read(value)?;
-        }
-        Ok::<_, Error>(())
-    });
-    if read.is_err() { Usage::default() } else { counts }
 }

@@ -4,7 +4,7 @@ use crate::protocol::canonical::Usage;
 use crate::protocol::json::{Error, Reader, Writer};
 
 /// Reads a `usage` member; counts that are missing or no numbers stay unknown.
-pub(super) fn read(reader: &mut Reader<'_>) -> Result<Usage, Error> {
+pub(in crate::protocol) fn read(reader: &mut Reader<'_>) -> Result<Usage, Error> {
     let mut usage = Usage::default();
     reader.lenient_object(|key, value| {
         match key {

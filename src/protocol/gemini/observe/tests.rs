@@ -47,11 +47,3 @@ fn t018_an_error_is_seen_and_words_about_errors_are_not() {
     let talk = r#"{"candidates":[{"content":{"parts":[{"text":"\"error\":{}"},{"functionCall":{"name":"f","args":{"error":{}}}}]}}]}"#;
     assert_eq!(watch(&mut state, talk), Signal::Content);
 }
-
-#[test]
-fn usage_of_an_answer_and_of_a_list_of_chunks() {
-    let body = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":2}}"#;
-    assert_eq!(usage_of(body).output, Some(2));
-    assert_eq!(usage_of(&format!("[{body}]")).input, Some(7));
-    assert!(usage_of("<html>").is_empty());
-}

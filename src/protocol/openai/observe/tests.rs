@@ -57,8 +57,6 @@ fn t052_usage_is_seen_wherever_it_stands() {
     assert_eq!((state.usage.input, state.usage.output), (Some(3), Some(2)));
     see(&mut state, r#"{"choices":[],"x_groq":{"usage":{"completion_tokens":5}}}"#);
     assert_eq!(state.usage.output, Some(5));
-    assert_eq!(usage_of(r#"{"choices":[],"usage":{"prompt_tokens":3}}"#).input, Some(3));
-    assert!(usage_of("<html>").is_empty());
 }
 
 #[test]

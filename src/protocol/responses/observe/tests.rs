@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::protocol::canonical::Usage;
+use crate::protocol::{Protocol, usage_of};
 
 fn watch(state: &mut Observation, data: &str) -> Signal {
     event(&sse::Event { name: None, data: data.as_bytes().into() }, state)
@@ -51,8 +53,8 @@ fn the_final_event_ends_the_stream_and_tells_its_price() {
         ..Usage::default()
     };
     assert_eq!(state.usage, want);
-    assert_eq!(usage_of(&json!({"id": "resp_1", "usage": usage}).to_string()), want);
-    assert!(usage_of("<html>").is_empty() && usage_of(r#"{"usage":{"input_tokens":1}"#).is_empty());
+    let whole = json!({"id": "resp_1", "usage": usage}).to_string();
+    assert_eq!(usage_of(Protocol::Responses, whole.as_bytes()), want);
 }
 
 #[test]
