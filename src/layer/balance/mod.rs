@@ -147,6 +147,12 @@ impl Tried {
         Tried { counts: Vec::new(), per_upstream: per_upstream.max(1) }
     }
 
+    /// How often each upstream may be asked.
+    #[must_use]
+    pub fn per_upstream(&self) -> u32 {
+        self.per_upstream
+    }
+
     /// Notes an attempt.
     pub fn add(&mut self, index: usize) {
         match self.counts.iter_mut().find(|(known, _)| *known == index) {
@@ -182,6 +188,8 @@ pub struct Picked<S> {
     pub name: Arc<str>,
     /// A clone of its service.
     pub service: S,
+    /// Whether nobody else serves such requests who was not tried yet, so that this is the last attempt.
+    pub is_last: bool,
 }
 
 impl<S> fmt::Debug for Picked<S> {

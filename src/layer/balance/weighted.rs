@@ -133,7 +133,7 @@ where
     type Service = S;
 
     fn pick(&self, request: &Request<Payload>, tried: &Tried) -> Result<Picked<S>, Error> {
-        let candidates = self.candidates(request, tried)?;
+        let Candidates { best: candidates, untried } = self.candidates(request, tried)?;
         let weight = |index: u16| self.pool.get(usize::from(index)).map_or(1, |upstream| upstream.weight);
         let index = match candidates[..] {
             [only] => only,
@@ -151,23 +151,38 @@ where
             index: usize::from(index),
             name: upstream.name.clone(),
             service: upstream.service.clone(),
+            is_last: untried == 1 && tried.per_upstream() == 1,
         })
     }
+}
+
+/// Who may be picked.
+struct Candidates {
+    /// The numbers of the candidates in the best priority group; never empty.
+    best: Vec<u16>,
+    /// How many of those who serve the model were not tried yet, resting ones included: they may be back by
+    /// the time that another attempt needs them.
+    untried: usize,
 }
 
 impl<S> WeightedBalance<S>
 where
     S: Eligible<Request<Payload>>,
 {
-    /// The numbers of the candidates in the best priority group; never empty.
-    fn candidates(&self, request: &Request<Payload>, tried: &Tried) -> Result<Vec<u16>, Error> {
+    fn candidates(&self, request: &Request<Payload>, tried: &Tried) -> Result<Candidates, Error> {
         let now = Instant::now();
         let mut candidates: Vec<u16> = Vec::new();
+        let mut untried = 0;
         let mut best = i32::MAX;
         let mut is_served = false;
         let mut soonest: Option<Instant> = None;
         for (index, upstream) in (0u16..).zip(self.pool.iter()) {
-            match upstream.service.eligibility(request, now) {
+            let eligibility = upstream.service.eligibility(request, now);
+            let is_tried = tried.contains(usize::from(index));
+            if eligibility != Eligibility::NotServed && !is_tried {
+                untried += 1;
+            }
+            match eligibility {
                 Eligibility::NotServed => {}
                 Eligibility::Unavailable { until } => {
                     is_served = true;
@@ -175,7 +190,7 @@ where
                 }
                 Eligibility::Yes => {
                     is_served = true;
-                    if tried.contains(usize::from(index)) || upstream.priority > best {
+                    if is_tried || upstream.priority > best {
                         continue;
                     }
                     if upstream.priority < best {
@@ -187,7 +202,7 @@ where
             }
         }
         if !candidates.is_empty() {
-            return Ok(candidates);
+            return Ok(Candidates { best: candidates, untried });
         }
         if is_served {
             let retry_after = soonest.map(|until| until.saturating_duration_since(now));

@@ -99,7 +99,7 @@ where
             let Some(request) = this.request.as_ref() else {
                 return Poll::Ready(Err(this.failure.take().unwrap_or(Error::Overloaded)));
             };
-            let Picked { index, name, mut service } = match this.pick.pick(request, this.tried) {
+            let Picked { index, name, mut service, is_last } = match this.pick.pick(request, this.tried) {
                 Ok(picked) => picked,
                 // Nobody is left: what an upstream said is worth more than that.
                 Err(nobody) => return Poll::Ready(Err(worse(this.failure.take(), nobody))),
@@ -120,10 +120,11 @@ where
                 }
             }
             *this.attempts += 1;
-            let is_last = match this.policy {
-                None => true,
-                Some(policy) => policy.max_attempts.is_some_and(|most| *this.attempts >= most),
-            };
+            let is_last = is_last
+                || match this.policy {
+                    None => true,
+                    Some(policy) => policy.max_attempts.is_some_and(|most| *this.attempts >= most),
+                };
             // The last permitted attempt moves the request instead of cloning it.
             let attempt = if is_last { this.request.take() } else { Some(request.clone()) };
             let Some(attempt) = attempt else { continue };
