@@ -166,6 +166,7 @@ impl Error {
                 | FaultKind::Unsupported
                 | FaultKind::ContextLength
                 | FaultKind::NotFound
+                | FaultKind::Endpoint
                 | FaultKind::Method
                 | FaultKind::Conflict
                 | FaultKind::TooLarge

@@ -134,7 +134,7 @@ where
 
 fn endpoint(parts: &http::request::Parts) -> Result<Endpoint, Error> {
     let Some(endpoint) = Endpoint::parse(parts.uri.path(), parts.uri.query()) else {
-        return Err(Error::request(FaultKind::NotFound, "no such endpoint"));
+        return Err(Error::request(FaultKind::Endpoint, "no such endpoint"));
     };
     if parts.method != http::Method::POST {
         return Err(Error::request(FaultKind::Method, "use POST here"));
@@ -273,7 +273,7 @@ mod tests {
     #[tokio::test]
     async fn unknown_paths_and_methods_are_told_apart() {
         for (method, path, want) in
-            [("POST", "/nothing", FaultKind::NotFound), ("GET", "/v1/messages", FaultKind::Method)]
+            [("POST", "/nothing", FaultKind::Endpoint), ("GET", "/v1/messages", FaultKind::Method)]
         {
             let request = Request::builder().method(method).uri(path).body(Full::default()).unwrap();
             assert_eq!(kind(service(100).oneshot(request).await.unwrap_err()), want, "{path}");

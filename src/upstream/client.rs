@@ -128,7 +128,7 @@ impl HttpClient {
         let Shared { api, base, generate, headers, .. } = &*self.shared;
         let (parts, payload) = request.into_parts();
         if !api::counts_tokens(*api, payload.operation()) {
-            let view = ErrorView::new(FaultKind::NotFound, "this upstream cannot count tokens");
+            let view = ErrorView::new(FaultKind::Endpoint, "this upstream cannot count tokens");
             return Err(Error::Untranslatable(Box::new(view)));
         }
         let url = match (generate, payload.operation()) {

@@ -148,7 +148,7 @@ impl<S> Translate<S> {
         let (mut parts, payload) = request.into_parts();
         if payload.operation() != Operation::Generate {
             let view =
-                ErrorView::new(FaultKind::NotFound, "this upstream cannot count tokens for this protocol");
+                ErrorView::new(FaultKind::Endpoint, "this upstream cannot count tokens for this protocol");
             return Err(Error::Untranslatable(Box::new(view)));
         }
         let bytes = payload.original_bytes();

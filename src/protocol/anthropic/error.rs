@@ -165,7 +165,7 @@ fn type_of(kind: FaultKind) -> &'static str {
         FaultKind::Authentication => "authentication_error",
         FaultKind::Billing => "billing_error",
         FaultKind::Permission => "permission_error",
-        FaultKind::NotFound => "not_found_error",
+        FaultKind::NotFound | FaultKind::Endpoint => "not_found_error",
         FaultKind::Conflict => "conflict_error",
         FaultKind::TooLarge => "request_too_large",
         FaultKind::RateLimit => "rate_limit_error",

@@ -240,7 +240,7 @@ fn status_of(kind: FaultKind) -> (u16, &'static str) {
         | FaultKind::Unprocessable => "INVALID_ARGUMENT",
         FaultKind::Authentication => "UNAUTHENTICATED",
         FaultKind::Permission => "PERMISSION_DENIED",
-        FaultKind::NotFound => "NOT_FOUND",
+        FaultKind::NotFound | FaultKind::Endpoint => "NOT_FOUND",
         FaultKind::Conflict => "ABORTED",
         FaultKind::Billing | FaultKind::RateLimit => "RESOURCE_EXHAUSTED",
         FaultKind::Timeout => "DEADLINE_EXCEEDED",

@@ -181,7 +181,7 @@ fn retry_hint(message: &str) -> Option<Duration> {
 /// OpenAI's `type` and `code` of a kind of error.
 fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
     match kind {
-        FaultKind::InvalidRequest | FaultKind::Method | FaultKind::Unprocessable => {
+        FaultKind::InvalidRequest | FaultKind::Endpoint | FaultKind::Method | FaultKind::Unprocessable => {
             ("invalid_request_error", None)
         }
         FaultKind::Unsupported => ("invalid_request_error", Some("unsupported_parameter")),
