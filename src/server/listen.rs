@@ -52,7 +52,37 @@ where
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    serve_from(Source::Listener { listener, others: Vec::new(), accepted: 0 }, service, stop, drain).await;
+    let Drain { most, begun } = drain;
+    let begun = move || {
+        begun();
+        stopping(most);
+    };
+    let drain = Drain { most, begun: Box::new(begun) };
+    let source = Source::Listener { listener, others: Vec::new(), accepted: 0 };
+    stopped(serve_from(source, service, stop, drain).await);
+}
+
+pub(super) fn stopping(most: Duration) {
+    tracing::info!(most_seconds = most.as_secs(), "stopping");
+}
+
+pub(super) fn stopped(end: End) {
+    match end {
+        End::Whole => tracing::info!("stopped"),
+        End::Late => tracing::warn!("stopped with requests under way"),
+        End::AtOnce => tracing::warn!("stopped at once"),
+    }
+}
+
+/// How a worker ended; the worst is the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum End {
+    /// No request was under way any more.
+    Whole,
+    /// The time for requests under way was over.
+    Late,
+    /// It was told to, a second time.
+    AtOnce,
 }
 
 /// Where a worker's connections come from.
@@ -102,7 +132,8 @@ pub(super) async fn serve_from<S, B>(
     service: S,
     mut stop: mpsc::Receiver<()>,
     drain: Drain,
-) where
+) -> End
+where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
@@ -127,14 +158,11 @@ pub(super) async fn serve_from<S, B>(
     }
     drop(source);
     (drain.begun)();
-    tracing::info!(under_way = graceful.count(), most_seconds = drain.most.as_secs(), "stopping");
+    tracing::debug!(connections = graceful.count(), "a worker stops");
     let mut ended = pin!(timeout(drain.most, graceful.shutdown()));
     tokio::select! {
-        ended = &mut ended => match ended {
-            Ok(()) => tracing::info!("stopped"),
-            Err(_) => tracing::warn!("stopped with requests under way"),
-        },
-        Some(()) = stop.recv() => tracing::warn!("stopped at once"),
+        ended = &mut ended => if ended.is_ok() { End::Whole } else { End::Late },
+        Some(()) = stop.recv() => End::AtOnce,
     }
 }
 

@@ -89,8 +89,9 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         let (service, most) = (service.clone(), config.shutdown.drain);
         let work = move || {
             let drain = Drain { most, begun: Box::new(|| {}) };
-            runtime()?.block_on(listen::serve_from(Source::Worker(handed), service, stopped, drain));
-            Ok::<_, BoxError>(())
+            let end =
+                runtime()?.block_on(listen::serve_from(Source::Worker(handed), service, stopped, drain));
+            Ok::<_, BoxError>(end)
         };
         others.push(sender);
         workers.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
@@ -108,11 +109,14 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
             }
         }
     });
-    let drain = Drain { most: config.shutdown.drain, begun: Box::new(|| {}) };
-    listen::serve_from(Source::Listener { listener, others, accepted: 0 }, service, stopped, drain).await;
+    let most = config.shutdown.drain;
+    let drain = Drain { most, begun: Box::new(move || listen::stopping(most)) };
+    let source = Source::Listener { listener, others, accepted: 0 };
+    let mut end = listen::serve_from(source, service, stopped, drain).await;
     for worker in workers {
-        worker.join().map_err(|_| "a worker thread has died")??;
+        end = end.max(worker.join().map_err(|_| "a worker thread has died")??);
     }
+    listen::stopped(end);
     Ok(())
 }
 
