@@ -22,6 +22,12 @@ use serde_json::{Value, json};
 /// A field as the client spells it, and members that hold it. They replace those of the plain request.
 pub type Field = (&'static str, Value);
 
+/// Where the field stands inside of something: the members without it and with it.
+pub fn beside(without: Value, mut with: Value) -> Value {
+    with["without"] = without;
+    with
+}
+
 /// The models in whose name the page is written: each takes the sampling parameters.
 const MODELS: [(Protocol, &str); 4] = [
     (Protocol::Anthropic, "claude-sonnet-4-5"),
@@ -110,12 +116,17 @@ fn plain(client: Protocol) -> Value {
 
 /// In words, what the translation does to a request that has the field.
 fn fate(client: Protocol, upstream: Protocol, model: &str, label: &str, members: &Value) -> String {
-    let base = plain(client);
-    let mut with = base.clone();
-    for (key, value) in members.as_object().unwrap() {
-        with[key] = value.clone();
-    }
-    let (plain, usual) = translate(client, upstream, model, &base).unwrap();
+    let mut members = members.clone();
+    let without = members.as_object_mut().unwrap().remove("without").unwrap_or_else(|| json!({}));
+    let request = |members: &Value| {
+        let mut request = plain(client);
+        for (key, value) in members.as_object().unwrap() {
+            request[key] = value.clone();
+        }
+        request
+    };
+    let (plain, usual) = translate(client, upstream, model, &request(&without)).unwrap();
+    let with = request(&members);
     match translate(client, upstream, model, &with) {
         Err(RequestError::Unsupported(_)) => "**refused**".to_owned(),
         Err(error) => panic!("{label} to {upstream}: not a valid example: {error}"),

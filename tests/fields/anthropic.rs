@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Field;
+use crate::{Field, beside};
 
 const PNG: &str = "iVBORw0KGgo=";
 
@@ -29,11 +29,27 @@ fn function() -> Value {
 fn function_with(key: &str, value: Value) -> Value {
     let mut function = function();
     function[key] = value;
-    tool(function)
+    beside(tool(self::function()), tool(function))
 }
 
 fn choice(choice: Value) -> Value {
-    json!({"tools": [function()], "tool_choice": choice})
+    beside(tool(function()), json!({"tools": [function()], "tool_choice": choice}))
+}
+
+/// A document, plain and with what stands beside its source.
+fn described(more: Value) -> Value {
+    let plain = json!({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PNG}});
+    let mut document = plain.clone();
+    for (key, value) in more.as_object().unwrap() {
+        document[key] = value.clone();
+    }
+    beside(user(plain), user(document))
+}
+
+fn search(key: &str, value: Value) -> Value {
+    let mut search = json!({"type": "web_search_20250305", "name": "web_search"});
+    search[key] = value;
+    tool(search)
 }
 
 /// A call and its result.
@@ -54,8 +70,9 @@ fn call() -> Value {
 
 fn result(key: &str, value: Value) -> Value {
     let mut result = json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": "sunny"});
+    let plain = step(call(), result.clone());
     result[key] = value;
-    step(call(), result)
+    beside(plain, step(call(), result))
 }
 
 fn history(part: Value) -> Value {
@@ -87,7 +104,10 @@ pub fn all() -> Vec<Field> {
         ),
         (
             "`system[].cache_control`",
-            json!({"system": [{"type": "text", "text": "A", "cache_control": {"type": "ephemeral"}}]}),
+            beside(
+                json!({"system": [{"type": "text", "text": "A"}]}),
+                json!({"system": [{"type": "text", "text": "A", "cache_control": {"type": "ephemeral"}}]}),
+            ),
         ),
         (
             "`system` within the conversation",
@@ -133,7 +153,12 @@ pub fn all() -> Vec<Field> {
         ),
         (
             "`cache_control` of a part",
-            user(json!({"type": "text", "text": "A", "cache_control": {"type": "ephemeral", "ttl": "1h"}})),
+            beside(
+                user(json!({"type": "text", "text": "A"})),
+                user(
+                    json!({"type": "text", "text": "A", "cache_control": {"type": "ephemeral", "ttl": "1h"}}),
+                ),
+            ),
         ),
         ("`container_upload`", user(json!({"type": "container_upload", "file_id": "file_1"}))),
         ("a part of an unknown type", user(json!({"type": "hologram", "data": "x"}))),
@@ -197,10 +222,7 @@ pub fn all() -> Vec<Field> {
             ),
         ),
         ("`tools`: web search", tool(json!({"type": "web_search_20250305", "name": "web_search"}))),
-        (
-            "`tools`: web search, `max_uses`",
-            tool(json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 3})),
-        ),
+        ("`tools`: web search, `max_uses`", search("max_uses", json!(3))),
         (
             "`tools`: web search, `blocked_domains`",
             tool(

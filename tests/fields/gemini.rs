@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Field;
+use crate::{Field, beside};
 
 const PNG: &str = "iVBORw0KGgo=";
 
@@ -19,7 +19,8 @@ fn function() -> Value {
 }
 
 fn mode(config: Value) -> Value {
-    json!({"tools": [{"functionDeclarations": [function()]}], "toolConfig": {"functionCallingConfig": config}})
+    let tools = json!([{"functionDeclarations": [function()]}]);
+    beside(json!({"tools": tools}), json!({"tools": tools, "toolConfig": {"functionCallingConfig": config}}))
 }
 
 fn step(response: Value) -> Value {
@@ -89,7 +90,10 @@ pub fn all() -> Vec<Field> {
         ("`thinkingConfig.thinkingLevel`", config(json!({"thinkingConfig": {"thinkingLevel": "HIGH"}}))),
         (
             "`thinkingConfig.includeThoughts`",
-            config(json!({"thinkingConfig": {"thinkingBudget": 2048, "includeThoughts": true}})),
+            beside(
+                config(json!({"thinkingConfig": {"thinkingBudget": 2048}})),
+                config(json!({"thinkingConfig": {"thinkingBudget": 2048, "includeThoughts": true}})),
+            ),
         ),
         ("`inlineData`, image", user(inline("image/png"))),
         ("`inlineData`, PDF", user(inline("application/pdf"))),

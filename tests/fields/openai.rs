@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Field;
+use crate::{Field, beside};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
 const PDF: &str = "data:application/pdf;base64,JVBERi0=";
@@ -16,7 +16,7 @@ fn function() -> Value {
 }
 
 fn choice(choice: Value) -> Value {
-    json!({"tools": [function()], "tool_choice": choice})
+    beside(json!({"tools": [function()]}), json!({"tools": [function()], "tool_choice": choice}))
 }
 
 fn said(message: Value) -> Value {
@@ -78,7 +78,10 @@ pub fn all() -> Vec<Field> {
         ),
         (
             "`image_url.detail`",
-            user(json!({"type": "image_url", "image_url": {"url": PNG, "detail": "low"}})),
+            beside(
+                user(json!({"type": "image_url", "image_url": {"url": PNG}})),
+                user(json!({"type": "image_url", "image_url": {"url": PNG, "detail": "low"}})),
+            ),
         ),
         (
             "`input_audio`",
@@ -125,7 +128,13 @@ pub fn all() -> Vec<Field> {
                 json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}}),
             ),
         ),
-        ("`parallel_tool_calls: false`", json!({"tools": [function()], "parallel_tool_calls": false})),
+        (
+            "`parallel_tool_calls: false`",
+            beside(
+                json!({"tools": [function()]}),
+                json!({"tools": [function()], "parallel_tool_calls": false}),
+            ),
+        ),
         ("`reasoning_effort`", json!({"reasoning_effort": "high"})),
         ("`reasoning_effort: none`", json!({"reasoning_effort": "none"})),
         ("`verbosity`", json!({"verbosity": "low"})),

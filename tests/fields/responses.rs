@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Field;
+use crate::{Field, beside};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
 const PDF: &str = "data:application/pdf;base64,JVBERi0=";
@@ -20,7 +20,7 @@ fn tool(tool: Value) -> Value {
 }
 
 fn choice(choice: Value) -> Value {
-    json!({"tools": [function()], "tool_choice": choice})
+    beside(tool(function()), json!({"tools": [function()], "tool_choice": choice}))
 }
 
 fn items(items: Value) -> Value {
@@ -51,7 +51,10 @@ pub fn all() -> Vec<Field> {
         ("`stream`", json!({"stream": true})),
         (
             "`stream_options.include_obfuscation`",
-            json!({"stream": true, "stream_options": {"include_obfuscation": false}}),
+            beside(
+                json!({"stream": true}),
+                json!({"stream": true, "stream_options": {"include_obfuscation": false}}),
+            ),
         ),
         (
             "a `developer` message first",
@@ -148,10 +151,19 @@ pub fn all() -> Vec<Field> {
                 json!({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "f"}]}),
             ),
         ),
-        ("`parallel_tool_calls: false`", json!({"tools": [function()], "parallel_tool_calls": false})),
-        ("`max_tool_calls`", json!({"tools": [function()], "max_tool_calls": 3})),
+        (
+            "`parallel_tool_calls: false`",
+            beside(tool(function()), json!({"tools": [function()], "parallel_tool_calls": false})),
+        ),
+        ("`max_tool_calls`", beside(tool(function()), json!({"tools": [function()], "max_tool_calls": 3}))),
         ("`reasoning.effort`", json!({"reasoning": {"effort": "high"}})),
-        ("`reasoning.summary`", json!({"reasoning": {"effort": "high", "summary": "auto"}})),
+        (
+            "`reasoning.summary`",
+            beside(
+                json!({"reasoning": {"effort": "high"}}),
+                json!({"reasoning": {"effort": "high", "summary": "auto"}}),
+            ),
+        ),
         ("`text.verbosity`", json!({"text": {"verbosity": "low"}})),
         (
             "`text.format: json_object`",
