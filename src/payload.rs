@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -45,16 +45,31 @@ struct Shared {
     bytes: Bytes,
     model: Arc<str>,
     stream: bool,
-    spans: Spans,
+    /// Of a body that the gateway wrote: found when the first edit needs them.
+    spans: OnceLock<Spans>,
 }
 
-#[derive(Debug)]
+impl Shared {
+    fn spans(&self) -> &Spans {
+        self.spans.get_or_init(|| Spans::find(&self.bytes).unwrap_or_default())
+    }
+}
+
+#[derive(Debug, Default)]
 struct Spans {
     model: Option<Span>,
     stream: Option<Span>,
     stream_options: Option<Span>,
     insert_at: usize,
     is_empty: bool,
+}
+
+impl Spans {
+    fn find(bytes: &[u8]) -> Result<Self, json::Error> {
+        let found = json::members(bytes, ["model", "stream", "stream_options"])?;
+        let json::Members { spans: [model, stream, stream_options], insert_at, is_empty } = found;
+        Ok(Spans { model, stream, stream_options, insert_at, is_empty })
+    }
 }
 
 impl Payload {
@@ -66,28 +81,17 @@ impl Payload {
     /// wrong type, or names no model.
     pub fn new(endpoint: Endpoint, bytes: impl Into<Bytes>) -> Result<Self, Error> {
         let bytes = bytes.into();
-        let found =
-            json::members(&bytes, ["model", "stream", "stream_options"]).map_err(|e| bad_json(&bytes, e))?;
-        let json::Members { spans: [model_span, stream_span, stream_options], insert_at, is_empty } = found;
+        let spans = Spans::find(&bytes).map_err(|e| bad_json(&bytes, e))?;
         let model = match &endpoint.model {
             Some(model) => model.clone(),
-            None => Arc::from(read_model(&bytes, model_span.as_ref())?),
+            None => Arc::from(read_model(&bytes, spans.model.as_ref())?),
         };
         let stream = match endpoint.stream {
             Some(stream) => stream,
-            None => read_flag(&bytes, stream_span.as_ref())?,
-        };
-        // In Gemini's protocol neither belongs into the body; what stands there is the upstream's to judge.
-        let in_body = endpoint.protocol != Protocol::Gemini;
-        let spans = Spans {
-            model: model_span.filter(|_| in_body),
-            stream: stream_span.filter(|_| in_body),
-            stream_options,
-            insert_at,
-            is_empty,
+            None => read_flag(&bytes, spans.stream.as_ref())?,
         };
         Ok(Payload {
-            shared: Arc::new(Shared { endpoint, bytes, model, stream, spans }),
+            shared: Arc::new(Shared { endpoint, bytes, model, stream, spans: spans.into() }),
             model: None,
             stream: None,
             include_usage: false,
@@ -113,20 +117,14 @@ impl Payload {
             stream: Some(stream),
             json_array: false,
         };
-        let spans = json::members(&bytes, ["model", "stream", "stream_options"]).ok();
-        let in_body = protocol != Protocol::Gemini;
-        let spans = match spans {
-            Some(json::Members { spans: [model, stream, stream_options], insert_at, is_empty }) => Spans {
-                model: model.filter(|_| in_body),
-                stream: stream.filter(|_| in_body),
-                stream_options,
-                insert_at,
-                is_empty,
-            },
-            None => Spans { model: None, stream: None, stream_options: None, insert_at: 0, is_empty: true },
-        };
         Payload {
-            shared: Arc::new(Shared { endpoint, bytes, model: Arc::from(model), stream, spans }),
+            shared: Arc::new(Shared {
+                endpoint,
+                bytes,
+                model: Arc::from(model),
+                stream,
+                spans: OnceLock::new(),
+            }),
             model: None,
             stream: None,
             include_usage: false,
@@ -190,7 +188,7 @@ impl Payload {
     /// Asks a Chat upstream to count tokens in a stream, unless the body has `stream_options`.
     pub fn set_include_usage(&mut self) {
         self.include_usage =
-            self.protocol() == Protocol::OpenAi && self.shared.spans.stream_options.is_none();
+            self.protocol() == Protocol::OpenAi && self.shared.spans().stream_options.is_none();
     }
 
     /// The bytes to send: the client's own if nothing was edited, else one spliced copy.
@@ -202,6 +200,7 @@ impl Payload {
         {
             return shared.bytes.clone();
         }
+        let spans = shared.spans();
         let mut edits: Vec<(Span, Vec<u8>)> = Vec::new();
         let mut inserts: Vec<u8> = Vec::new();
         let mut edit = |span: &Option<Span>, key: &'static str, value: Vec<u8>| match span {
@@ -214,19 +213,19 @@ impl Payload {
         if let Some(model) = &self.model {
             let mut value = Vec::with_capacity(model.len() + 2);
             json::Writer::new(&mut value).text(model);
-            edit(&shared.spans.model, "model", value);
+            edit(&spans.model, "model", value);
         }
         if let Some(stream) = self.stream {
-            edit(&shared.spans.stream, "stream", stream.to_string().into_bytes());
+            edit(&spans.stream, "stream", stream.to_string().into_bytes());
         }
         if self.include_usage {
             edit(&None, "stream_options", br#"{"include_usage":true}"#.to_vec());
         }
         if !inserts.is_empty() {
-            if !shared.spans.is_empty {
+            if !spans.is_empty {
                 inserts.push(b',');
             }
-            let at = shared.spans.insert_at;
+            let at = spans.insert_at;
             edits.push((at..at, inserts));
         }
         splice(&shared.bytes, edits)

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 pub type Field = (&'static str, Value);
 
 /// Where the field stands inside of something: the members without it and with it.
+#[must_use]
 pub fn beside(without: Value, mut with: Value) -> Value {
     with["without"] = without;
     with

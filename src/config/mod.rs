@@ -46,6 +46,9 @@ pub struct Config {
     /// The output limit where an upstream's protocol demands one and the client gave none.
     /// `None`, the default, leaves the choice to the model's row.
     pub default_max_tokens: Option<u64>,
+    /// Whether requests that cannot be translated exactly are refused, instead of naming in
+    /// `x-aiproxy-warnings` what was lost. Default false.
+    pub strict: bool,
     /// How long upstreams may take, where they don't say otherwise themselves.
     pub timeouts: Timeouts,
     /// Most bytes of a request body. Default 64 MiB.
@@ -82,6 +85,7 @@ impl Default for Config {
             allow_public_without_keys: false,
             api_keys: Vec::new(),
             default_max_tokens: None,
+            strict: false,
             timeouts: Timeouts::default(),
             max_body_size: 64 * 1024 * 1024,
             max_in_flight: 10_000,

@@ -99,7 +99,8 @@ fn upstream(
             .layer(
                 TranslateLayer::new(spec.api.protocol())
                     .dialect(spec.dialect)
-                    .default_max_tokens(spec.default_max_tokens),
+                    .default_max_tokens(spec.default_max_tokens)
+                    .strict(spec.strict),
             )
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())

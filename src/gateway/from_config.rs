@@ -56,6 +56,7 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
         .priority(upstream.priority)
         .must_stream(upstream.must_stream)
         .default_max_tokens(upstream.default_max_tokens.or(config.default_max_tokens))
+        .strict(upstream.strict)
         .head_timeout(timeouts.head)
         .idle_timeout(timeouts.idle)
         .breaker(breaker.enabled.then_some(policy))

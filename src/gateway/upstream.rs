@@ -24,6 +24,7 @@ pub struct UpstreamSpec {
     pub(super) models: Option<Vec<String>>,
     pub(super) headers: HeaderMap,
     pub(super) default_max_tokens: Option<u64>,
+    pub(super) strict: bool,
     pub(super) connect_timeout: Duration,
     pub(super) head_timeout: Option<Duration>,
     pub(super) idle_timeout: Option<Duration>,
@@ -48,6 +49,7 @@ impl UpstreamSpec {
             models: None,
             headers: HeaderMap::new(),
             default_max_tokens: None,
+            strict: false,
             connect_timeout: Duration::from_secs(10),
             head_timeout: Some(Duration::from_secs(600)),
             idle_timeout: Some(Duration::from_secs(300)),
@@ -109,6 +111,13 @@ impl UpstreamSpec {
     #[must_use]
     pub fn default_max_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
         self.default_max_tokens = tokens.into();
+        self
+    }
+
+    /// Refuses what cannot be translated exactly; see [`TranslateLayer::strict`](crate::layer::TranslateLayer::strict).
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
         self
     }
 

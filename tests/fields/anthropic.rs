@@ -133,18 +133,8 @@ pub fn all() -> Vec<Field> {
             document(json!({"type": "content", "content": [{"type": "text", "text": "words"}]})),
         ),
         ("`document`, file", document(json!({"type": "file", "file_id": "file_1"}))),
-        (
-            "`document.title` and `.context`",
-            user(
-                json!({"type": "document", "title": "T", "context": "C", "source": base64("application/pdf")}),
-            ),
-        ),
-        (
-            "`document.citations`",
-            user(
-                json!({"type": "document", "citations": {"enabled": true}, "source": base64("application/pdf")}),
-            ),
-        ),
+        ("`document.title` and `.context`", described(json!({"title": "T", "context": "C"}))),
+        ("`document.citations`", described(json!({"citations": {"enabled": true}}))),
         (
             "`search_result`",
             user(

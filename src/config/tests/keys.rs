@@ -102,6 +102,7 @@ fn a_file_with_upstreams_alone_has_the_documented_defaults() {
 fn upstreams_override_what_is_said_for_all() {
     let config = config(
         "default_max_tokens: 100
+strict: true
 timeouts: { head: 10s, idle: off, request: 1h }
 circuit_breaker: { failures: 9, enabled: false }
 upstreams:
@@ -109,6 +110,7 @@ upstreams:
   - name: c
     token: d
     default_max_tokens: 200
+    strict: false
     timeouts: { idle: 5, request: none }
     circuit_breaker: { open_for: 1m, enabled: true }
 ",
@@ -116,6 +118,7 @@ upstreams:
     let [plain, own] = &config.upstreams[..] else { panic!("two upstreams") };
     assert_eq!((plain.timeouts, plain.circuit_breaker), (config.timeouts, config.circuit_breaker));
     assert_eq!((plain.default_max_tokens, own.default_max_tokens), (Some(100), Some(200)));
+    assert_eq!((plain.strict, own.strict), (true, false));
     assert_eq!(own.timeouts.head, Some(Duration::from_secs(10)));
     assert_eq!((own.timeouts.idle, own.timeouts.request), (Some(Duration::from_secs(5)), None));
     assert_eq!(config.timeouts.idle, None);

@@ -45,6 +45,8 @@ pub struct Upstream {
     /// The output limit where the protocol demands one and the client gave none; `None` leaves the
     /// choice to the model's row.
     pub default_max_tokens: Option<u64>,
+    /// Whether what cannot be translated exactly is refused instead of named in a header. Default false.
+    pub strict: bool,
     /// How long it may take.
     pub timeouts: Timeouts,
     /// When it rests.
@@ -70,6 +72,7 @@ impl Upstream {
             http_headers: Vec::new(),
             request_compression: Compression::None,
             default_max_tokens: None,
+            strict: false,
             timeouts: Timeouts::default(),
             circuit_breaker: CircuitBreaker::default(),
             dialect: Dialect::default(),

@@ -130,6 +130,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         http_headers: headers::read(map),
         request_compression: compression(map),
         default_max_tokens: read::default_max_tokens(map).or(config.default_max_tokens),
+        strict: read::boolean(map, "strict", config.strict),
         timeouts: map.section("timeouts", |map| read::timeouts(map, config.timeouts)),
         circuit_breaker: map
             .section("circuit_breaker", |map| read::circuit_breaker(map, config.circuit_breaker)),

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
@@ -77,13 +77,18 @@ struct Settings {
     upstream: Protocol,
     dialect: Dialect,
     default_max_tokens: Option<u64>,
+    strict: bool,
 }
+
+/// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
+const STRICT: &str = "x-aiproxy-strict";
 
 impl TranslateLayer {
     /// The upstream speaks this protocol.
     #[must_use]
     pub fn new(upstream: Protocol) -> Self {
-        let settings = Settings { upstream, dialect: Dialect::default(), default_max_tokens: None };
+        let settings =
+            Settings { upstream, dialect: Dialect::default(), default_max_tokens: None, strict: false };
         TranslateLayer { settings: Arc::new(settings) }
     }
 
@@ -99,6 +104,14 @@ impl TranslateLayer {
     #[must_use]
     pub fn default_max_tokens(mut self, tokens: impl Into<Option<u64>>) -> Self {
         Arc::make_mut(&mut self.settings).default_max_tokens = tokens.into();
+        self
+    }
+
+    /// Refuses whatever cannot be carried exactly, instead of naming it in `x-aiproxy-warnings`. A client asks
+    /// for the same with the header `x-aiproxy-strict: 1`. Default: false.
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        Arc::make_mut(&mut self.settings).strict = strict;
         self
     }
 }
@@ -175,6 +188,9 @@ impl<S> Translate<S> {
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
             .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
+        if (settings.strict || asks_strictness(&parts.headers)) && !losses.is_empty() {
+            return Err(Error::Untranslatable(Box::new(inexact(&losses, settings.upstream))));
+        }
         report(&losses, payload.protocol(), settings.upstream);
         let warnings = if losses.is_empty() { None } else { HeaderValue::from_str(&losses.header()).ok() };
         let stream = canonical.stream;
@@ -190,6 +206,20 @@ impl<S> Translate<S> {
         parts.headers.clear();
         parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok((Request::from_parts(parts, translated), Plan { exchange, warnings }))
+    }
+}
+
+fn asks_strictness(headers: &HeaderMap) -> bool {
+    headers.get(STRICT).is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"))
+}
+
+/// The refusal of a translation that would lose something.
+fn inexact(losses: &Losses, upstream: Protocol) -> ErrorView {
+    let message = format!("strict: towards {upstream} this would not be exact: {}", losses.header());
+    ErrorView {
+        code: Some("unsupported_parameter".to_owned()),
+        param: losses.iter().next().map(|loss| loss.field.clone().into_owned()),
+        ..ErrorView::new(FaultKind::Unsupported, message)
     }
 }
 

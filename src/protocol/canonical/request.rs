@@ -1,5 +1,6 @@
 //! The canonical request.
 
+use super::Unsupported;
 use crate::protocol::Protocol;
 use crate::protocol::json::{Number, Raw, Str};
 
@@ -44,6 +45,39 @@ pub struct Request<'a> {
     /// What an answer in the client's protocol must repeat of its request: key and raw value
     /// (Responses repeats `tools`, `tool_choice`, `instructions`, …; T181).
     pub echo: Vec<(&'static str, Raw<'a>)>,
+}
+
+impl Request<'_> {
+    /// Refuses members of the client's own protocol that stand for more than a preference (2.12): where they
+    /// run, what they may reach, what comes out.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is given; `but` are those that this upstream can do without.
+    pub(crate) fn refuse_foreign_extras(
+        &self,
+        client: Protocol,
+        but: &[&'static str],
+    ) -> Result<(), Unsupported> {
+        let essential: &[&str] = match client {
+            Protocol::Anthropic => &["container", "mcp_servers", "thread"],
+            Protocol::OpenAi => &["audio"],
+            Protocol::Gemini => &["speechConfig", "imageConfig"],
+            Protocol::Responses => &[],
+        };
+        for (key, raw) in &self.extras {
+            let key = key.decode();
+            let name = key.rsplit('.').next().unwrap_or(&key);
+            if essential.contains(&name)
+                && !but.contains(&name)
+                && !matches!(raw.as_str(), "null" | "[]" | "{}")
+            {
+                let message = "has no equivalent at this upstream, and the answer depends on it";
+                return Err(Unsupported::new(key.clone().into_owned(), message));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One leading system text.

@@ -147,15 +147,14 @@ impl Context<'_> {
     /// What the hub has no place for: back to Gemini if it came from there, else dropped by name
     /// (T149).
     fn write_extras(&self, losses: &mut Losses, w: &mut Writer<'_>) -> Result<(), Unsupported> {
+        if !self.is_native() {
+            // The voice of an OpenAI model is no part of the answer that Gemini is asked for.
+            self.request.refuse_foreign_extras(self.exchange.client, &["audio"])?;
+        }
         for (key, raw) in &self.request.extras {
             let name = key.decode();
             if self.is_native() && !name.contains('.') {
                 w.key_str(key).raw(raw);
-            } else if !self.is_native() && is_essential(&name) {
-                return Err(Unsupported::new(
-                    name.into_owned(),
-                    "has no equivalent at this upstream, and the answer depends on it",
-                ));
             } else if *name == *MUTATED || !is_rewritten(self, &name) {
                 losses.add_named(crate::protocol::canonical::Action::Drop, &name);
             }
@@ -172,11 +171,6 @@ impl Context<'_> {
             (!member.contains('.')).then(|| (member.to_owned(), raw))
         })
     }
-}
-
-/// Fields of other protocols without which the answer is another one (2.12).
-fn is_essential(name: &str) -> bool {
-    matches!(name, "container" | "mcp_servers" | "thread")
 }
 
 /// Whether another writer puts this nested extra back in its place, or it needs no word.

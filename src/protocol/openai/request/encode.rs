@@ -56,7 +56,8 @@ fn refuse(request: &Request<'_>, exchange: &Exchange) -> Result<(), RequestError
     ];
     match refused.into_iter().find(|(given, ..)| *given) {
         Some((_, param, message)) => Err(Unsupported::new(param, message).into()),
-        None => Ok(()),
+        None if native => Ok(()),
+        None => Ok(request.refuse_foreign_extras(exchange.client, &[])?),
     }
 }
 

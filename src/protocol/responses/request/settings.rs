@@ -35,25 +35,7 @@ pub(super) fn refuse(request: &Request<'_>, exchange: &Exchange) -> Result<(), U
     }
     in_range("temperature", request.sampling.temperature.as_ref(), 2.0)?;
     in_range("top_p", request.sampling.top_p.as_ref(), 1.0)?;
-    refuse_extras(request, exchange)
-}
-
-/// Foreign members that stand for more than a preference (section 2.12).
-fn refuse_extras(request: &Request<'_>, exchange: &Exchange) -> Result<(), Unsupported> {
-    let refused: &[&str] = match exchange.client {
-        Protocol::Anthropic => &["container", "mcp_servers", "thread"],
-        Protocol::OpenAi => &["audio"],
-        Protocol::Gemini => &["speechConfig", "imageConfig"],
-        Protocol::Responses => &[],
-    };
-    for (key, raw) in &request.extras {
-        let key = key.decode();
-        let name = key.rsplit('.').next().unwrap_or(&key);
-        if refused.contains(&name) && !matches!(raw.as_str(), "null" | "[]" | "{}") {
-            return Err(Unsupported::new(key.clone().into_owned(), "has no equivalent upstream"));
-        }
-    }
-    Ok(())
+    request.refuse_foreign_extras(exchange.client, &[])
 }
 
 fn is_text_only(modalities: &Raw<'_>) -> bool {
