@@ -191,14 +191,16 @@ impl Encoder<'_> {
         sampling::check(sampling)?;
         // Reasoning models refuse all of these; what they would have tuned is named as lost.
         let takes = self.target.capabilities.sampling;
+        // Answers in another protocol hold no probabilities of tokens: what nobody gets is not asked for.
+        let probable = takes && self.is_native();
         let tuned = [
-            ("temperature", &sampling.temperature),
-            ("top_p", &sampling.top_p),
-            ("presence_penalty", &sampling.presence_penalty),
-            ("frequency_penalty", &sampling.frequency_penalty),
-            ("top_logprobs", &sampling.top_logprobs),
+            ("temperature", &sampling.temperature, takes),
+            ("top_p", &sampling.top_p, takes),
+            ("presence_penalty", &sampling.presence_penalty, takes),
+            ("frequency_penalty", &sampling.frequency_penalty, takes),
+            ("top_logprobs", &sampling.top_logprobs, probable),
         ];
-        for (key, value) in tuned {
+        for (key, value, takes) in tuned {
             match value {
                 Some(value) if takes => {
                     w.key(key).number(value);
@@ -208,7 +210,7 @@ impl Encoder<'_> {
             }
         }
         match sampling.logprobs {
-            Some(wanted) if takes => {
+            Some(wanted) if probable => {
                 w.key("logprobs").boolean(wanted);
             }
             Some(true) => self.losses.drop("logprobs"),

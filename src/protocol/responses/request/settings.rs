@@ -184,7 +184,7 @@ fn effort(e: &Encoder<'_, '_, '_>, wanted: Reasoning) -> Option<Effort> {
 fn include(e: &Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let native = e.exchange.client == Protocol::Responses;
     let reasons = e.target.capabilities.reasoning_model;
-    let logprobs = e.target.capabilities.sampling && wants_logprobs(e.request);
+    let logprobs = native && e.target.capabilities.sampling && wants_logprobs(e.request);
     let others = e.request.extras.iter().any(|(key, _)| *key == "include");
     // The client's own list is written with the extras.
     if native && others || !reasons && !logprobs {
@@ -219,12 +219,14 @@ fn limits(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
 fn sampling(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let sampling = &e.request.sampling;
     let taken = e.target.capabilities.sampling;
-    let numbers: [(&'static str, &Option<Number<'_>>); 3] = [
-        ("temperature", &sampling.temperature),
-        ("top_p", &sampling.top_p),
-        ("top_logprobs", &sampling.top_logprobs),
+    // Answers in another protocol hold no probabilities of tokens: what nobody gets is not asked for.
+    let probable = taken && e.exchange.client == Protocol::Responses;
+    let numbers: [(&'static str, &Option<Number<'_>>, bool); 3] = [
+        ("temperature", &sampling.temperature, taken),
+        ("top_p", &sampling.top_p, taken),
+        ("top_logprobs", &sampling.top_logprobs, probable),
     ];
-    for (key, number) in numbers {
+    for (key, number, taken) in numbers {
         match number {
             Some(number) if taken => {
                 w.key(key).number(number);
@@ -233,7 +235,7 @@ fn sampling(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
             None => {}
         }
     }
-    if !taken && sampling.logprobs == Some(true) {
+    if !probable && sampling.logprobs == Some(true) {
         e.losses.drop("logprobs");
     }
 }

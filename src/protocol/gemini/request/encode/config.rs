@@ -87,11 +87,21 @@ fn write_sampling(
             losses.drop("seed");
         }
     }
-    if let Some(logprobs) = sampling.logprobs {
-        w.key("responseLogprobs").boolean(logprobs);
+    // Answers in another protocol hold no probabilities of tokens: what nobody gets is not asked for.
+    let probable = context.is_native();
+    match sampling.logprobs {
+        Some(logprobs) if probable => {
+            w.key("responseLogprobs").boolean(logprobs);
+        }
+        Some(true) => losses.drop("logprobs"),
+        _ => {}
     }
-    if let Some(top) = &sampling.top_logprobs {
-        w.key("logprobs").number(top);
+    match &sampling.top_logprobs {
+        Some(top) if probable => {
+            w.key("logprobs").number(top);
+        }
+        Some(_) => losses.drop("top_logprobs"),
+        None => {}
     }
     if sampling.logit_bias.as_ref().is_some_and(|raw| !raw.is_null()) {
         losses.drop("logit_bias");
