@@ -73,3 +73,25 @@ async fn strictness_can_be_configured_for_all() {
     assert_refused(&client.send(post("/v1/messages", REQUEST)).await);
     assert_eq!(provider.count(), 0);
 }
+
+#[tokio::test]
+async fn what_is_told_of_a_model_overrides_the_table() {
+    let provider = Upstream::always(Answer::json(native::document(Protocol::OpenAi))).await;
+    let served = Served::yaml(&format!(
+        "upstreams:
+  - name: a
+    api_type: openai
+    base_url: {}
+    token: k
+    capabilities: [{{ models: [mine*], sampling: false }}, {{ models: mine-2, sampling: true }}]
+",
+        provider.url()
+    ))
+    .await;
+    let client = Client::new(served.addr);
+    for (model, warnings) in [("mine", Some("drop:temperature")), ("mine-2", None), ("other", None)] {
+        let request = exact().replace(r#""m""#, &format!(r#""{model}","temperature":0.5"#));
+        let reply = client.send(post("/v1/messages", request)).await;
+        assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, warnings), "{model}");
+    }
+}

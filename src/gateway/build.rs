@@ -96,12 +96,7 @@ fn upstream(
         ServiceBuilder::new()
             // A pending edit; the filter and the breaker outside know the client's names.
             .layer(ModelMapLayer::new(spec.model_map.clone()))
-            .layer(
-                TranslateLayer::new(spec.api.protocol())
-                    .dialect(spec.dialect)
-                    .default_max_tokens(spec.default_max_tokens)
-                    .strict(spec.strict),
-            )
+            .layer(translation(&spec))
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())
             .layer(if spec.must_stream {
@@ -139,6 +134,14 @@ fn upstream(
     };
     let upstream = Upstream { name, weight: source.weight, priority: source.priority, service };
     Ok((upstream, (source, handle)))
+}
+
+fn translation(spec: &UpstreamSpec) -> TranslateLayer {
+    let plain = TranslateLayer::new(spec.api.protocol())
+        .dialect(spec.dialect)
+        .default_max_tokens(spec.default_max_tokens)
+        .strict(spec.strict);
+    spec.capabilities.iter().fold(plain, |layer, (models, known)| layer.capabilities(models.as_str(), *known))
 }
 
 /// Erases a service's type: one box per seam, which buys per-upstream layers and readable errors.

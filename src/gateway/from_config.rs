@@ -71,6 +71,9 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
     for key in &upstream.tokens {
         spec = spec.key(key.expose());
     }
+    for (models, known) in &upstream.capabilities {
+        spec = spec.capabilities(models, *known);
+    }
     for (alias, name) in &upstream.model_mappings {
         spec = spec.map_model(alias, name);
     }

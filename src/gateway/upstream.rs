@@ -7,7 +7,7 @@ use http::HeaderMap;
 use url::Url;
 
 use crate::layer::BreakerPolicy;
-use crate::protocol::Dialect;
+use crate::protocol::{Dialect, Overrides};
 use crate::upstream::ApiType;
 
 /// One upstream of a [`Gateway`](super::Gateway).
@@ -30,6 +30,7 @@ pub struct UpstreamSpec {
     pub(super) idle_timeout: Option<Duration>,
     pub(super) breaker: Option<BreakerPolicy>,
     pub(super) dialect: Dialect,
+    pub(super) capabilities: Vec<(String, Overrides)>,
 }
 
 impl UpstreamSpec {
@@ -55,6 +56,7 @@ impl UpstreamSpec {
             idle_timeout: Some(Duration::from_secs(300)),
             breaker: Some(BreakerPolicy::default()),
             dialect: Dialect::default(),
+            capabilities: Vec::new(),
         }
     }
 
@@ -153,6 +155,14 @@ impl UpstreamSpec {
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
+        self
+    }
+
+    /// What is known of some models; see
+    /// [`TranslateLayer::capabilities`](crate::layer::TranslateLayer::capabilities).
+    #[must_use]
+    pub fn capabilities(mut self, models: impl Into<String>, known: Overrides) -> Self {
+        self.capabilities.push((models.into(), known));
         self
     }
 }

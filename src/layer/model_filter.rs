@@ -81,7 +81,7 @@ impl<S> ModelFilter<S> {
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(head) else { return false };
     let mut pieces = tail.split('*').peekable();

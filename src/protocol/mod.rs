@@ -26,7 +26,7 @@ use std::fmt;
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
 pub use endpoint::{Endpoint, Operation};
-pub use target::{Capabilities, Dialect, Target, Thinking};
+pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};
 
 /// A wire protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -193,6 +193,45 @@ impl Capabilities {
     }
 }
 
+/// What is known better of some models than their built-in row says; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are those of `Capabilities`")]
+pub struct Overrides {
+    pub max_output: Option<u64>,
+    pub sampling: Option<bool>,
+    pub sampling_exclusive: Option<bool>,
+    pub thinking: Option<Thinking>,
+    pub effort: Option<bool>,
+    pub effort_xhigh: Option<bool>,
+    pub prefill: Option<bool>,
+    pub mid_system: Option<bool>,
+    pub structured_output: Option<bool>,
+    pub reasoning_model: Option<bool>,
+    pub call_ids: Option<bool>,
+    pub media_in_results: Option<bool>,
+}
+
+impl Capabilities {
+    /// The row with what is known better.
+    #[must_use]
+    pub fn with(self, known: &Overrides) -> Self {
+        Capabilities {
+            max_output: known.max_output.or(self.max_output),
+            sampling: known.sampling.unwrap_or(self.sampling),
+            sampling_exclusive: known.sampling_exclusive.unwrap_or(self.sampling_exclusive),
+            thinking: known.thinking.unwrap_or(self.thinking),
+            effort: known.effort.unwrap_or(self.effort),
+            effort_xhigh: known.effort_xhigh.unwrap_or(self.effort_xhigh),
+            prefill: known.prefill.unwrap_or(self.prefill),
+            mid_system: known.mid_system.unwrap_or(self.mid_system),
+            structured_output: known.structured_output.unwrap_or(self.structured_output),
+            reasoning_model: known.reasoning_model.unwrap_or(self.reasoning_model),
+            call_ids: known.call_ids.unwrap_or(self.call_ids),
+            media_in_results: known.media_in_results.unwrap_or(self.media_in_results),
+        }
+    }
+}
+
 /// How a server bends its protocol. All off is the vendor's own API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dialect {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{config, problems, warnings, with_root, with_upstream};
 use crate::config::{ApiType, Compression, LogFormat, StatusPattern};
+use crate::protocol::Thinking;
 
 /// The shape of the older program's documented example.
 const SEED: &str = r#"
@@ -204,6 +205,21 @@ fn upstreams_on_this_machine_need_no_token() {
 fn numbers_and_flags_may_come_from_the_environment() {
     let config = config(&with_root("max_in_flight: ${PORT}\nallow_public_without_keys: ${FLAG}"));
     assert_eq!((config.max_in_flight, config.allow_public_without_keys), (9000, true));
+}
+
+#[test]
+fn a_models_capabilities_can_be_told() {
+    let config = config(&with_upstream(
+        "capabilities: [{ models: [mine, yours*], thinking: budget, max_output: 100, sampling: false }, { models: yours-2, sampling: true }]",
+    ));
+    let known = &config.upstreams[0].capabilities;
+    let names: Vec<&str> = known.iter().map(|(models, _)| models.as_str()).collect();
+    assert_eq!(names, ["mine", "yours*", "yours-2"]);
+    assert_eq!((known[1].1.max_output, known[1].1.thinking), (Some(100), Some(Thinking::Budget)));
+    assert_eq!(
+        (known[0].1.sampling, known[2].1.sampling, known[2].1.effort),
+        (Some(false), Some(true), None)
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One entry of `upstreams`.
 
 pub(super) mod base_url;
+mod capabilities;
 mod headers;
 mod read;
 
@@ -13,7 +14,7 @@ pub(super) use read::read_all;
 
 use super::secret::Secret;
 use super::sections::{CircuitBreaker, Timeouts};
-use crate::protocol::Dialect;
+use crate::protocol::{Dialect, Overrides};
 pub use crate::upstream::ApiType;
 
 /// An enabled upstream. Global `timeouts`, `circuit_breaker` and `default_max_tokens` are merged in
@@ -53,6 +54,9 @@ pub struct Upstream {
     pub circuit_breaker: CircuitBreaker,
     /// How it bends its protocol. Default: not at all.
     pub dialect: Dialect,
+    /// What is known of its models beyond the built-in table: a pattern of names, and what holds for them.
+    /// Of several that match, later ones win.
+    pub capabilities: Vec<(String, Overrides)>,
 }
 
 impl Upstream {
@@ -76,6 +80,7 @@ impl Upstream {
             timeouts: Timeouts::default(),
             circuit_breaker: CircuitBreaker::default(),
             dialect: Dialect::default(),
+            capabilities: Vec::new(),
         }
     }
 }

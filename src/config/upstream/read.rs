@@ -3,7 +3,7 @@
 use std::collections::{HashMap, hash_map};
 use std::num::NonZeroU32;
 
-use super::{ApiType, Compression, Upstream, base_url, headers};
+use super::{ApiType, Compression, Upstream, base_url, capabilities, headers};
 use crate::config::Config;
 use crate::config::address;
 use crate::config::read;
@@ -135,6 +135,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         circuit_breaker: map
             .section("circuit_breaker", |map| read::circuit_breaker(map, config.circuit_breaker)),
         dialect: dialect(map),
+        capabilities: capabilities::read(map),
     }
 }
 
@@ -208,7 +209,7 @@ fn available_models(map: &Map<'_>) -> Option<Vec<String>> {
     Some(items.iter().filter_map(model_pattern).collect())
 }
 
-fn model_pattern(field: &Field<'_>) -> Option<String> {
+pub(super) fn model_pattern(field: &Field<'_>) -> Option<String> {
     let pattern = field.words()?;
     let inner = pattern.strip_suffix('*').unwrap_or(&pattern);
     if inner.contains('*') { field.refuse("may have a `*` only at its end") } else { Some(pattern) }

@@ -20,12 +20,15 @@ use http_body::Body;
 use tower::{Layer, Service};
 
 use super::metrics::names;
+use super::model_filter::matches;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::payload::Payload;
 use crate::protocol::canonical::{ErrorView, Exchange, FaultKind, Losses};
-use crate::protocol::{Dialect, Operation, Protocol, Target, decode_request, encode_request};
+use crate::protocol::{
+    Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
+};
 
 pub use future::ResponseFuture;
 
@@ -76,8 +79,22 @@ pub struct TranslateLayer {
 struct Settings {
     upstream: Protocol,
     dialect: Dialect,
+    /// By pattern of the upstream's model names.
+    capabilities: Vec<(String, Overrides)>,
     default_max_tokens: Option<u64>,
     strict: bool,
+}
+
+impl Settings {
+    fn target<'t>(&self, model: &'t str) -> Target<'t> {
+        let known = self.capabilities.iter().filter(|(pattern, _)| matches(pattern, model));
+        Target {
+            model,
+            capabilities: known.fold(Capabilities::of(model), |row, (_, known)| row.with(known)),
+            dialect: self.dialect,
+            default_max_tokens: self.default_max_tokens,
+        }
+    }
 }
 
 /// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
@@ -87,8 +104,13 @@ impl TranslateLayer {
     /// The upstream speaks this protocol.
     #[must_use]
     pub fn new(upstream: Protocol) -> Self {
-        let settings =
-            Settings { upstream, dialect: Dialect::default(), default_max_tokens: None, strict: false };
+        let settings = Settings {
+            upstream,
+            dialect: Dialect::default(),
+            capabilities: Vec::new(),
+            default_max_tokens: None,
+            strict: false,
+        };
         TranslateLayer { settings: Arc::new(settings) }
     }
 
@@ -96,6 +118,14 @@ impl TranslateLayer {
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         Arc::make_mut(&mut self.settings).dialect = dialect;
+        self
+    }
+
+    /// What is known of the upstream's models beyond the built-in table; of several that match, later ones
+    /// win. In a pattern `*` stands for any run of characters.
+    #[must_use]
+    pub fn capabilities(mut self, models: impl Into<String>, known: Overrides) -> Self {
+        Arc::make_mut(&mut self.settings).capabilities.push((models.into(), known));
         self
     }
 
@@ -179,11 +209,7 @@ impl<S> Translate<S> {
         exchange.json_array = endpoint.json_array;
         exchange.created = clock::unix_seconds();
         exchange.seed = self.seeds.next();
-        let target = Target {
-            dialect: settings.dialect,
-            default_max_tokens: settings.default_max_tokens,
-            ..Target::new(payload.model())
-        };
+        let target = settings.target(payload.model());
         let mut losses = Losses::default();
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
