@@ -85,6 +85,13 @@ fn positive(field: &Field<'_>) -> Option<NonZeroU32> {
     u32::try_from(value).ok().and_then(NonZeroU32::new)
 }
 
+/// A model's name, or the beginning of several with a `*` after it.
+pub(super) fn model_pattern(field: &Field<'_>) -> Option<String> {
+    let pattern = field.words()?;
+    let inner = pattern.strip_suffix('*').unwrap_or(&pattern);
+    if inner.contains('*') { field.refuse("may have a `*` only at its end") } else { Some(pattern) }
+}
+
 pub(super) fn default_max_tokens(map: &Map<'_>) -> Option<u64> {
     let value = map.get("default_max_tokens")?.whole(1..=i64::from(u32::MAX))?;
     u64::try_from(value).ok()

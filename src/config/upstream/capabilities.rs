@@ -1,6 +1,6 @@
 //! `capabilities`: what is known of an upstream's models beyond the built-in table.
 
-use super::read::model_pattern;
+use crate::config::read::model_pattern;
 use crate::config::reader::{Field, Map};
 use crate::protocol::{Overrides, Thinking};
 

@@ -206,13 +206,7 @@ fn available_models(map: &Map<'_>) -> Option<Vec<String>> {
     if items.is_empty() {
         return field.refuse("must not be empty; leave it out to serve every model");
     }
-    Some(items.iter().filter_map(model_pattern).collect())
-}
-
-pub(super) fn model_pattern(field: &Field<'_>) -> Option<String> {
-    let pattern = field.words()?;
-    let inner = pattern.strip_suffix('*').unwrap_or(&pattern);
-    if inner.contains('*') { field.refuse("may have a `*` only at its end") } else { Some(pattern) }
+    Some(items.iter().filter_map(read::model_pattern).collect())
 }
 
 fn compression(map: &Map<'_>) -> Compression {
