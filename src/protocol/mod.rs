@@ -12,6 +12,7 @@
 
 pub mod anthropic;
 pub mod canonical;
+mod count;
 mod endpoint;
 pub mod gemini;
 pub mod json;
@@ -25,6 +26,7 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
+pub use count::{estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use target::{Capabilities, Dialect, Target, Thinking};
 
