@@ -455,3 +455,6 @@ pub fn render_error(client: Protocol, error: &ErrorView) -> (u16, Vec<u8>) {
         Protocol::Gemini => gemini::error::render(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
