@@ -40,6 +40,10 @@ pub struct Attempt {
     pub duration: Duration,
 }
 
+/// In a response's extensions: a layer has answered in the upstream's place, without asking it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unasked;
+
 impl Trail {
     /// The notes.
     pub fn lock(&self) -> MutexGuard<'_, Notes> {

@@ -12,6 +12,7 @@
 
 pub mod anthropic;
 pub mod canonical;
+mod count;
 mod endpoint;
 pub mod gemini;
 pub mod json;
@@ -25,6 +26,7 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
+pub use count::{estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};
 
@@ -453,3 +455,6 @@ pub fn render_error(client: Protocol, error: &ErrorView) -> (u16, Vec<u8>) {
         Protocol::Gemini => gemini::error::render(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

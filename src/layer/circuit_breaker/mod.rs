@@ -25,6 +25,7 @@ use tower::{Layer, Service};
 
 use super::balance::{Eligibility, Eligible};
 use super::metrics::names;
+use super::trail::Unasked;
 use crate::error::{BoxError, Error, Fault};
 use crate::payload::Payload;
 use crate::protocol::canonical::FaultKind;
@@ -323,11 +324,15 @@ where
                 Poll::Ready(Err(error.take().unwrap_or(Error::Unavailable { retry_after: None })))
             }
             ResponseFutureProj::Calling { inner, permit } => match ready!(inner.poll(cx)) {
-                Ok(response) => Poll::Ready(Ok(response.map(|body| {
-                    let mut body = ResponseBody { inner: body, permit: permit.take() };
-                    body.settle_if_ended();
-                    body
-                }))),
+                Ok(response) => {
+                    // An answer that the upstream did not give tells nothing about it.
+                    let permit = permit.take().filter(|_| response.extensions().get::<Unasked>().is_none());
+                    Poll::Ready(Ok(response.map(|body| {
+                        let mut body = ResponseBody { inner: body, permit };
+                        body.settle_if_ended();
+                        body
+                    })))
+                }
                 Err(error) => {
                     let error = error.into();
                     if let Some(mut permit) = permit.take() {

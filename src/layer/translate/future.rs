@@ -27,7 +27,7 @@ pin_project! {
         #[doc(hidden)]
         Translate { #[pin] inner: F, plan: Option<Plan>, reading: Option<Reading<B>> },
         #[doc(hidden)]
-        Refused { error: Option<Error> },
+        Ready { outcome: Option<Result<Response<OutBody>, Error>> },
     }
 }
 
@@ -56,8 +56,9 @@ impl<F, B> ResponseFuture<F, B> {
         ResponseFuture::Translate { inner, plan: Some(plan), reading: None }
     }
 
-    pub(super) fn refused(error: Error) -> Self {
-        ResponseFuture::Refused { error: Some(error) }
+    /// Refused, or answered without the upstream.
+    pub(super) fn ready(outcome: Result<Response<OutBody>, Error>) -> Self {
+        ResponseFuture::Ready { outcome: Some(outcome) }
     }
 }
 
@@ -81,10 +82,10 @@ where
             ResponseFutureProj::Relay { inner } => {
                 return inner.poll(cx).map_ok(|response| response.map(OutBody::new)).map_err(Into::into);
             }
-            ResponseFutureProj::Refused { error } => {
-                return Poll::Ready(Err(error
-                    .take()
-                    .unwrap_or_else(|| Error::codec("polled after completion"))));
+            ResponseFutureProj::Ready { outcome } => {
+                return Poll::Ready(
+                    outcome.take().unwrap_or_else(|| Err(Error::codec("polled after completion"))),
+                );
             }
             ResponseFutureProj::Translate { inner, plan, reading } => (inner, plan, reading),
         };

@@ -4,6 +4,9 @@
 //! carry is named in `x-aiproxy-warnings` and counted, or refused when leaving it out would change the
 //! answer unseen. Streams are translated event by event as they come, never buffered. The pure half is
 //! [`crate::protocol`].
+//!
+//! A request that only asks for a count of its tokens is answered here, with an estimate that says so in
+//! `x-aiproxy-usage` (6.2).
 
 mod body;
 mod future;
@@ -21,13 +24,15 @@ use tower::{Layer, Service};
 
 use super::metrics::names;
 use super::model_filter::matches;
+use super::trail::Unasked;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::payload::Payload;
-use crate::protocol::canonical::{ErrorView, Exchange, FaultKind, Losses};
+use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
+    estimate_tokens, render_count,
 };
 
 pub use future::ResponseFuture;
@@ -189,18 +194,8 @@ impl<S> Translate<S> {
     fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Plan), Error> {
         let settings = &*self.settings;
         let (mut parts, payload) = request.into_parts();
-        if payload.operation() != Operation::Generate {
-            let view =
-                ErrorView::new(FaultKind::Endpoint, "this upstream cannot count tokens for this protocol");
-            return Err(Error::Untranslatable(Box::new(view)));
-        }
-        let bytes = payload.original_bytes();
-        let Ok(body) = std::str::from_utf8(bytes) else {
-            return Err(Error::request(FaultKind::InvalidRequest, "the request body is not UTF-8"));
-        };
+        let (body, mut canonical) = read(&payload)?;
         let endpoint = payload.endpoint();
-        let mut canonical =
-            decode_request(endpoint, body).map_err(|error| Error::Request(Box::new(error.view(body))))?;
         canonical.stream = payload.stream();
         let mut exchange = Exchange::new(&canonical, payload.protocol(), settings.upstream);
         if payload.model() != &**payload.client_model() {
@@ -249,6 +244,29 @@ fn inexact(losses: &Losses, upstream: Protocol) -> ErrorView {
     }
 }
 
+/// Reads the client's request.
+fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
+    let Ok(body) = std::str::from_utf8(payload.original_bytes()) else {
+        return Err(Error::request(FaultKind::InvalidRequest, "the request body is not UTF-8"));
+    };
+    let request = decode_request(payload.endpoint(), body);
+    request.map(|request| (body, request)).map_err(|error| Error::Request(Box::new(error.view(body))))
+}
+
+/// Counts the tokens of a request without asking anybody: what the upstream has is another protocol's
+/// counter, or none (T175).
+fn count(payload: &Payload) -> Result<Response<OutBody>, Error> {
+    let (_, request) = read(payload)?;
+    let tokens = estimate_tokens(&request, payload.model());
+    let mut response = Response::new(OutBody::from(render_count(payload.protocol(), tokens)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Nobody shall take it for the provider's own number (T176).
+    headers.insert("x-aiproxy-usage", HeaderValue::from_static("estimated"));
+    response.extensions_mut().insert(Unasked);
+    Ok(response)
+}
+
 fn report(losses: &Losses, from: Protocol, to: Protocol) {
     for loss in losses.iter() {
         let action = loss.action.as_str();
@@ -285,9 +303,12 @@ where
         if request.body().protocol() == self.settings.upstream {
             return ResponseFuture::relay(self.inner.call(request));
         }
+        if request.body().operation() == Operation::CountTokens {
+            return ResponseFuture::ready(count(request.body()));
+        }
         match self.translate(request) {
             Ok((request, plan)) => ResponseFuture::translate(self.inner.call(request), plan),
-            Err(error) => ResponseFuture::refused(error),
+            Err(error) => ResponseFuture::ready(Err(error)),
         }
     }
 }

@@ -1,0 +1,169 @@
+//! Counting tokens before asking: by the upstream where it speaks the client's protocol, else by estimate.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use aiproxy::layer::circuit_breaker::BreakerState;
+use serde_json::{Value, json};
+
+use support::client::{Client, Reply, post};
+use support::gateway::{Served, gateway, upstream};
+use support::talk::{PNG, Talk};
+use support::upstream::{Answer, Upstream};
+use support::{Protocol, answer, native};
+
+const COUNTERS: [(Protocol, &str); 3] = [
+    (Protocol::Anthropic, "/v1/messages/count_tokens"),
+    (Protocol::Responses, "/v1/responses/input_tokens"),
+    (Protocol::Gemini, "/v1beta/models/m:countTokens"),
+];
+
+/// A request to count: a text, instructions, a tool and a picture, each left out if empty.
+fn question(client: Protocol, text: &str, system: &str, tool: &str, picture: &str) -> Value {
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}});
+    let mut body = match client {
+        Protocol::Anthropic => {
+            let mut content = vec![json!({"type": "text", "text": text})];
+            if !picture.is_empty() {
+                let source = json!({"type": "base64", "media_type": "image/png", "data": picture});
+                content.push(json!({"type": "image", "source": source}));
+            }
+            json!({"model": "m", "messages": [{"role": "user", "content": content}]})
+        }
+        Protocol::Responses | Protocol::OpenAi => {
+            let mut content = vec![json!({"type": "input_text", "text": text})];
+            if !picture.is_empty() {
+                let url = format!("data:image/png;base64,{picture}");
+                content.push(json!({"type": "input_image", "image_url": url}));
+            }
+            json!({"model": "m", "input": [{"role": "user", "content": content}]})
+        }
+        Protocol::Gemini => {
+            let mut parts = vec![json!({"text": text})];
+            if !picture.is_empty() {
+                parts.push(json!({"inlineData": {"mimeType": "image/png", "data": picture}}));
+            }
+            json!({"contents": [{"role": "user", "parts": parts}]})
+        }
+    };
+    if !system.is_empty() {
+        match client {
+            Protocol::Anthropic => body["system"] = json!(system),
+            Protocol::Responses | Protocol::OpenAi => body["instructions"] = json!(system),
+            Protocol::Gemini => body["systemInstruction"] = json!({"parts": [{"text": system}]}),
+        }
+    }
+    if !tool.is_empty() {
+        body["tools"] = match client {
+            Protocol::Anthropic => json!([{"name": "f", "description": tool, "input_schema": schema}]),
+            Protocol::Responses | Protocol::OpenAi => {
+                json!([{"type": "function", "name": "f", "description": tool, "parameters": schema}])
+            }
+            Protocol::Gemini => {
+                json!([{"functionDeclarations": [{"name": "f", "description": tool, "parameters": schema}]}])
+            }
+        };
+    }
+    body
+}
+
+/// The count, from an answer that has the client's shape and nothing else.
+fn count(client: Protocol, reply: &Reply) -> u64 {
+    assert_eq!(reply.status, 200, "{client}: {}", reply.text());
+    assert_eq!(reply.header("content-type"), Some("application/json"), "{client}");
+    let body = reply.json();
+    let count = match client {
+        Protocol::Gemini => &body["totalTokens"],
+        _ => &body["input_tokens"],
+    };
+    let members = body.as_object().unwrap().len();
+    if client == Protocol::Responses {
+        assert_eq!((&body["object"], members), (&json!("response.input_tokens"), 2));
+    } else {
+        assert_eq!(members, 1, "{client}: {body}");
+    }
+    count.as_u64().unwrap_or_else(|| panic!("{client}: {body}"))
+}
+
+#[tokio::test]
+async fn t175_tokens_are_counted_where_no_upstream_can_be_asked() {
+    let words = "one two three four five six seven eight nine ten";
+    for (client, path) in COUNTERS {
+        for protocol in Protocol::ALL.into_iter().filter(|protocol| *protocol != client) {
+            let what = format!("{client} → {protocol}");
+            let provider = Upstream::always(Answer::json(native::document(protocol))).await;
+            let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+            let http = Client::new(served.addr);
+            let ask = async |system: &str, tool: &str, picture: &str| {
+                count(client, &http.send(post(path, question(client, "Hi", system, tool, picture))).await)
+            };
+            let plain = ask("", "", "").await;
+            assert!((1..=20).contains(&plain), "{what}: {plain}");
+            let system = ask(words, "", "").await;
+            assert!(
+                (plain + 10..=plain + 25).contains(&system),
+                "{what}: {plain}, with a system text {system}"
+            );
+            let tool = ask("", words, "").await;
+            assert!(tool >= plain + 20, "{what}: {plain}, with a tool {tool}");
+            let small = ask("", "", PNG).await;
+            let large = ask("", "", &PNG.trim_end_matches('=').repeat(1000)).await;
+            assert_eq!(small, large, "{what}: base64 is no text");
+            assert!((plain + 85..=plain + 2000).contains(&small), "{what}: a picture is {small}");
+            assert_eq!(provider.count(), 0, "{what}: the upstream has no counter for it");
+        }
+    }
+}
+
+#[tokio::test]
+async fn t175_a_request_that_cannot_be_counted_is_refused_in_the_clients_shape() {
+    for (client, path) in COUNTERS {
+        let other = if client == Protocol::Gemini { Protocol::Anthropic } else { Protocol::Gemini };
+        let served = Served::start(gateway([upstream("only", other, "http://127.0.0.1:9")])).await;
+        let wrong = json!({"model": "m", "messages": 7, "input": 7, "contents": 7});
+        let reply = Client::new(served.addr).send(post(path, wrong)).await;
+        assert_eq!(reply.status, 400, "{client}: {}", reply.text());
+        answer::error_kind(client, &reply.json());
+    }
+}
+
+#[tokio::test]
+async fn t176_an_estimate_says_that_it_is_one() {
+    for (client, path) in COUNTERS {
+        let exact = match client {
+            Protocol::Gemini => r#"{"totalTokens":7}"#,
+            Protocol::Responses => r#"{"object":"response.input_tokens","input_tokens":7}"#,
+            _ => r#"{"input_tokens":7}"#,
+        };
+        for protocol in Protocol::ALL {
+            let provider = Upstream::always(Answer::json(exact)).await;
+            let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+            let body = question(client, "Hi", "", "", "");
+            let reply = Client::new(served.addr).send(post(path, body)).await;
+            let native = client == protocol;
+            let mark = if native { None } else { Some("estimated") };
+            assert_eq!(reply.header("x-aiproxy-usage"), mark, "{client} → {protocol}");
+            assert_eq!(provider.count(), usize::from(native), "{client} → {protocol}");
+            if native {
+                assert_eq!(count(client, &reply), 7, "{client}: the upstream's own number");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_estimate_says_nothing_about_the_upstreams_health() {
+    let error = native::error(Protocol::OpenAi, 500, "no").to_string();
+    let provider = Upstream::always(Answer::whole(500, "application/json", error)).await;
+    let gateway = gateway([upstream("only", Protocol::OpenAi, &provider.url())]);
+    let served = Served::start(gateway.clone()).await;
+    let http = Client::new(served.addr);
+    for _ in 0..3 {
+        http.send(Talk::new("m", "Hi").request(Protocol::Anthropic)).await;
+        let body = question(Protocol::Anthropic, "Hi", "", "", "");
+        http.send(post("/v1/messages/count_tokens", body)).await;
+    }
+    let snapshot = gateway.snapshot();
+    let states: Vec<_> = snapshot.upstreams[0].breaker.iter().map(|report| report.state).collect();
+    assert!(matches!(states[..], [BreakerState::Open { .. }]), "{states:?}");
+}
