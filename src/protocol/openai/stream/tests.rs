@@ -96,6 +96,9 @@ fn t005_t027_t032_t089_a_full_stream_is_one_answer() {
     assert_eq!(calls(&answer), [call("a", "f", r#"{"x":1}"#), call("b", "g", r#"{"y":2}"#)], "T032");
     assert_eq!(answer.choices[0].finish.reason, FinishReason::ToolCalls, "T089");
     assert_eq!((answer.usage.input, answer.usage.output), (Some(3), Some(4)), "T027");
+    let seen = told(FULL.as_bytes(), 0);
+    let at = |what: &str| seen.iter().position(|event| event.starts_with(what)).unwrap();
+    assert!(at("Usage") < at("Finish"), "T027: {seen:?}");
 }
 
 #[test]
