@@ -32,7 +32,7 @@ fn begun(protocol: Protocol) -> Answer {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_before_the_answer_closes_the_upstreams_connection() {
+async fn t058_a_client_that_leaves_before_the_answer_closes_the_upstreams_connection() {
     for (client, protocol) in pairs() {
         for (stream, must_stream, answer) in [
             (false, false, Answer::default().stall()),
@@ -57,7 +57,7 @@ async fn a_client_that_leaves_before_the_answer_closes_the_upstreams_connection(
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_a_stream_closes_the_upstreams_connection() {
+async fn t058_a_client_that_leaves_a_stream_closes_the_upstreams_connection() {
     for (client, protocol) in pairs() {
         let (provider, gateway, _served, http) = before(protocol, begun(protocol).stall(), false).await;
         for times in 1..=4 {

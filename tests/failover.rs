@@ -9,7 +9,7 @@ use std::time::Duration;
 use aiproxy::layer::BreakerPolicy;
 
 use support::answer::{self, Finish};
-use support::client::{Client, Reply};
+use support::client::{Client, Event, Reply};
 use support::gateway::{Served, api, from_yaml, gateway, upstream};
 use support::talk::Talk;
 use support::upstream::{Answer, Refusing, Upstream};
@@ -106,6 +106,22 @@ async fn say(url_first: &str, url_second: &str, client: Protocol, protocol: Prot
     Client::new(served.addr).send(talk.request(client)).await
 }
 
+/// How often a stream says that an answer begins. Gemini's has no word for it, but an id per answer.
+fn starts(client: Protocol, reply: &Reply) -> usize {
+    let is_start = |value: &serde_json::Value| match client {
+        Protocol::Anthropic => value["type"] == "message_start",
+        Protocol::OpenAi => value["choices"][0]["delta"]["role"] == "assistant",
+        Protocol::Responses => value["type"] == "response.created",
+        Protocol::Gemini => false,
+    };
+    let values: Vec<_> = reply.events().iter().map(Event::json).collect();
+    if client == Protocol::Gemini {
+        let ids = values.iter().filter_map(|value| value["responseId"].as_str());
+        return ids.collect::<std::collections::HashSet<_>>().len();
+    }
+    values.iter().filter(|value| is_start(value)).count()
+}
+
 fn assert_whole(client: Protocol, stream: bool, reply: &Reply, what: &str) {
     assert_eq!(reply.status, 200, "{what}: {}", reply.text());
     let answer = if stream {
@@ -117,7 +133,7 @@ fn assert_whole(client: Protocol, stream: bool, reply: &Reply, what: &str) {
 }
 
 #[tokio::test]
-async fn whatever_fails_before_content_moves_on() {
+async fn t024_whatever_fails_before_content_moves_on() {
     for (client, protocol) in pairs() {
         for stream in [false, true] {
             let failures: Vec<Failure> = Failure::all(stream).collect();
@@ -135,6 +151,7 @@ async fn whatever_fails_before_content_moves_on() {
                 let what = format!("{client} → {protocol}, stream: {stream}, {failure:?}");
                 let reply = http.send(talk.request(client)).await;
                 assert_whole(client, stream, &reply, &what);
+                assert_eq!(starts(client, &reply), usize::from(stream), "{what}: {}", reply.text());
                 let (first, second) = (first.requests(), second.requests());
                 assert_eq!((first.len(), second.len()), (number + 1, number + 1), "{what}");
                 assert_eq!(first[number].body, second[number].body, "{what}: the same request again");
@@ -183,7 +200,7 @@ async fn each_upstream_is_asked_once() {
 }
 
 #[tokio::test]
-async fn nothing_is_retried_once_content_has_begun() {
+async fn t024_nothing_is_retried_once_content_has_begun() {
     for (client, protocol) in pairs() {
         let (_, second_text) = native::text_at(protocol);
         let begun = native::stream(protocol).into_iter().take(second_text);
@@ -193,6 +210,35 @@ async fn nothing_is_retried_once_content_has_begun() {
         assert_eq!(reply.status, 200, "{client} → {protocol}");
         assert!(reply.text().contains("Hello,"), "{client} → {protocol}: {}", reply.text());
         assert_eq!((first.count(), second.count()), (1, 0), "{client} → {protocol}");
+        assert_eq!(starts(client, &reply), 1, "{client} → {protocol}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn t025_an_error_right_after_the_opening_is_an_error_answer() {
+    for (client, protocol) in pairs() {
+        let what = format!("{client} → {protocol}");
+        let opening = native::opening(protocol);
+        let limited = match protocol {
+            Protocol::Responses => native::error_event(protocol, opening.len(), "slow down")
+                .replace(r#""code":"server_error""#, r#""code":"rate_limit_exceeded""#),
+            Protocol::Anthropic => {
+                format!("event: error\ndata: {}\n\n", native::error(protocol, 429, "slow down"))
+            }
+            Protocol::OpenAi | Protocol::Gemini => {
+                format!("data: {}\n\n", native::error(protocol, 429, "slow down"))
+            }
+        };
+        let answer = Answer::stream().frames(opening).frame(limited).end();
+        let provider = Upstream::always(answer).await;
+        let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+        let talk = Talk::new(native::model(protocol), "Hi").stream(true);
+        let reply = Client::new(served.addr).send(talk.request(client)).await;
+        assert_eq!(reply.status, 429, "{what}: {}", reply.text());
+        assert_eq!(reply.header("content-type"), Some("application/json"), "{what}");
+        let kind = answer::error_kind(client, &reply.json());
+        assert!(["rate_limit_error", "RESOURCE_EXHAUSTED"].contains(&kind.as_str()), "{what}: {kind}");
+        assert!(reply.text().contains("slow down"), "{what}: {}", reply.text());
     }
 }
 

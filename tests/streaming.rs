@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use support::answer::{self, Finish};
-use support::client::{Client, Event, events, post, read_rest, read_until};
+use support::client::{Client, Event, events, post, read_rest, read_until, with};
 use support::gateway::{Served, gateway, upstream};
 use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
@@ -132,6 +132,14 @@ async fn through_layers(
     protocol: Protocol,
     pieces: impl IntoIterator<Item = Bytes>,
 ) -> Vec<Event> {
+    events(&bytes_through_layers(client, protocol, pieces).await)
+}
+
+async fn bytes_through_layers(
+    client: Protocol,
+    protocol: Protocol,
+    pieces: impl IntoIterator<Item = Bytes>,
+) -> String {
     let pieces = Pieces(pieces.into_iter().collect());
     let service = ServiceBuilder::new()
         .layer(RespondLayer::new())
@@ -145,7 +153,92 @@ async fn through_layers(
         }));
     let response = service.oneshot(talk(protocol).request(client)).await.unwrap();
     let text = response.into_body().collect().await.unwrap().to_bytes();
-    events(std::str::from_utf8(&text).unwrap())
+    String::from_utf8(text.to_vec()).unwrap()
+}
+
+/// A stream with a sign of life after every event, as this protocol has it; some before the first.
+fn lively(protocol: Protocol) -> String {
+    let beat = match protocol {
+        Protocol::Anthropic => "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+        Protocol::OpenAi => "id: 7\n: OPENROUTER PROCESSING\n\n",
+        Protocol::Responses => "event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":9}\n\n",
+        Protocol::Gemini => "\n: still here\n\n",
+    };
+    let frames = native::stream(protocol);
+    std::iter::once(String::new()).chain(frames).map(|frame| frame + beat).collect()
+}
+
+#[tokio::test]
+async fn t007_t008_t010_t011_t014_signs_of_life_come_as_each_client_takes_them() {
+    for (client, protocol) in pairs().filter(|(client, protocol)| client != protocol) {
+        let what = format!("{client} → {protocol}");
+        let text = bytes_through_layers(client, protocol, [Bytes::from(lively(protocol))]).await;
+        let read = events(&text);
+        let answer = answer::stream(client, &read);
+        assert_eq!((answer.text.as_str(), answer.finish), (native::TEXT, Finish::Calls), "{what}: {text}");
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            let is_known = match client {
+                Protocol::Anthropic | Protocol::Responses => {
+                    line.starts_with("event: ") || line.starts_with("data: {")
+                }
+                Protocol::OpenAi => {
+                    line.starts_with("data: {") || line == "data: [DONE]" || line.starts_with(": ")
+                }
+                Protocol::Gemini => line.starts_with("data: {"),
+            };
+            assert!(is_known, "{what}: {line}");
+        }
+        // Providers whose signs of life are events: they are passed on as what counts for the client.
+        let alive = match client {
+            Protocol::Anthropic => text.matches("event: ping\n").count() - 1,
+            Protocol::OpenAi => text.matches(": ka\n").count(),
+            Protocol::Responses => text.matches("event: keepalive\n").count(),
+            Protocol::Gemini => text.matches("\n\n\n").count(),
+        };
+        if matches!(protocol, Protocol::Anthropic | Protocol::Responses) {
+            assert!(alive > 3, "{what}: {text}");
+        }
+        let first = match client {
+            Protocol::Anthropic => "event: message_start\n",
+            Protocol::Responses => "event: response.created\n",
+            Protocol::OpenAi | Protocol::Gemini => "data: {",
+        };
+        // An empty line means nothing, wherever it stands.
+        assert!(text.trim_start_matches('\n').starts_with(first), "{what}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn t020_each_event_arrives_while_the_upstream_stalls() {
+    for (client, protocol) in pairs() {
+        let what = format!("{client} → {protocol}");
+        let frames = native::stream(protocol);
+        let (first_text, second_text) = native::text_at(protocol);
+        let go = Arc::new(Notify::new());
+        let script = Answer::stream()
+            .frames(&frames[..=first_text])
+            .wait(&go)
+            .frames(&frames[first_text + 1..=second_text])
+            .stall();
+        let provider = Upstream::always(script).await;
+        let (_served, http) = served(protocol, &provider).await;
+        // A layer that compresses would wait for more.
+        let request = with(talk(protocol).request(client), "accept-encoding", "gzip, br, zstd, deflate");
+        let response = http.open(request).await;
+        assert_eq!(response.headers().get("content-encoding"), None, "{what}");
+        assert_eq!(response.headers().get("content-length"), None, "{what}");
+        assert_eq!(response.headers()["cache-control"], "no-cache", "{what}");
+        assert_eq!(response.headers()["x-accel-buffering"], "no", "{what}");
+        let mut body = response.into_body();
+        let mut text = String::new();
+        read_until(&mut body, &mut text, "Hello,").await;
+        go.notify_one();
+        read_until(&mut body, &mut text, "rld").await;
+        assert!(
+            events(&text).iter().any(|event| event.data.contains("rld")),
+            "{what}: half an event: {text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -245,6 +245,8 @@ pub struct Dialect {
     pub no_stream_options: bool,
     /// Chat: content must be a string.
     pub no_content_arrays: bool,
+    /// Anthropic: refuses calls in the history of a request without tools.
+    pub stub_tools: bool,
     /// Gemini: Vertex, which takes no call ids.
     pub vertex: bool,
 }

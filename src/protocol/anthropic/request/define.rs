@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use super::encode::Context;
 use super::schema;
 use super::write::cache;
-use crate::protocol::canonical::{Action, CacheMark, Losses, Tool, ToolChoice, ToolKind, Unsupported};
+use crate::protocol::canonical::{
+    Action, CacheMark, Losses, PartKind, Tool, ToolChoice, ToolKind, Unsupported,
+};
 use crate::protocol::json::{Error, Raw, Reader, Str, Writer};
 use crate::protocol::{Protocol, RequestError};
 
@@ -45,6 +47,9 @@ pub(super) fn tools(
     w: &mut Writer<'_>,
 ) -> Result<(), RequestError> {
     if tools.is_empty() {
+        if context.target.dialect.stub_tools {
+            stubs(context, losses, w);
+        }
         return Ok(());
     }
     w.key("tools").begin_array();
@@ -60,6 +65,29 @@ pub(super) fn tools(
     }
     w.end_array();
     Ok(())
+}
+
+/// Declarations of what the history called, for servers that refuse calls of undeclared tools (T096).
+fn stubs(context: &Context<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
+    let mut names = HashSet::new();
+    for part in context.request.turns.iter().flat_map(|turn| &turn.parts) {
+        let PartKind::ToolCall { name, .. } = &part.kind else { continue };
+        if !names.insert(name.decode()) {
+            continue;
+        }
+        if names.len() == 1 {
+            losses.add(Action::Insert, "tools");
+            w.key("tools").begin_array();
+        }
+        w.begin_object();
+        w.key("name").string(&context.exchange.tool_names.upstream(name));
+        w.key("description").text("No longer available: do not call it.");
+        w.key("input_schema").json(schema::EMPTY);
+        w.end_object();
+    }
+    if !names.is_empty() {
+        w.end_array();
+    }
 }
 
 fn function(

@@ -150,8 +150,9 @@ impl Decoder {
                 self.stop(sink);
                 Ok(())
             }
+            // Before the start a ping is none of the answer: it would take its id and model away.
+            _ if !self.started => Ok(()),
             _ => {
-                self.begin(Str::EMPTY, Str::EMPTY, sink);
                 sink(Event::Ping);
                 Ok(())
             }

@@ -491,3 +491,19 @@ fn t050_an_answer_without_content_has_a_part() {
     assert_eq!(body["candidates"][0]["content"], json!({"role": "model", "parts": [{"text": ""}]}));
     assert_eq!(body["candidates"][0]["finishReason"], "STOP");
 }
+
+#[test]
+fn t007_t008_a_ping_is_an_empty_line() {
+    let mut events = reasoning_and_call();
+    let plain = encode(&exchange(true), &events);
+    for at in 0..events.len() {
+        events.insert(at, Event::Ping);
+        let text = encode(&exchange(true), &events);
+        events.remove(at);
+        assert!(text.lines().all(|line| line.is_empty() || line.starts_with("data: {")), "{text}");
+        assert_eq!(text.len(), plain.len() + 1);
+        let lines =
+            |text: &str| text.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(&text), lines(&plain), "between events, never within one");
+    }
+}

@@ -86,7 +86,7 @@ fn t001_t002_events_do_not_depend_on_where_chunks_are_cut() {
 }
 
 #[test]
-fn a_full_stream_is_one_answer() {
+fn t005_t027_t032_t089_a_full_stream_is_one_answer() {
     let answer = collect(FULL).unwrap();
     assert_eq!((answer.id.as_escaped(), answer.model.as_escaped(), answer.created), ("c1", "m", Some(9)));
     let parts = &answer.choices[0].parts;
@@ -96,6 +96,9 @@ fn a_full_stream_is_one_answer() {
     assert_eq!(calls(&answer), [call("a", "f", r#"{"x":1}"#), call("b", "g", r#"{"y":2}"#)], "T032");
     assert_eq!(answer.choices[0].finish.reason, FinishReason::ToolCalls, "T089");
     assert_eq!((answer.usage.input, answer.usage.output), (Some(3), Some(4)), "T027");
+    let seen = told(FULL.as_bytes(), 0);
+    let at = |what: &str| seen.iter().position(|event| event.starts_with(what)).unwrap();
+    assert!(at("Usage") < at("Finish"), "T027: {seen:?}");
 }
 
 #[test]
@@ -304,11 +307,11 @@ fn accumulate(text: &str) -> Vec<Value> {
         }
     }
     let mut choices: Vec<Value> = Vec::new();
-    let mut ids = Vec::new();
+    let mut heads = Vec::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|line| *line != "[DONE]") {
         let chunk: Value = serde_json::from_str(line).unwrap();
         assert_eq!(chunk["object"], "chat.completion.chunk");
-        ids.push(chunk["id"].clone());
+        heads.push(["id", "created", "model"].map(|key| chunk[key].clone()));
         for choice in chunk["choices"].as_array().unwrap() {
             let index = choice["index"].as_u64().unwrap() as usize;
             assert!(index <= choices.len(), "choices open in order");
@@ -322,8 +325,12 @@ fn accumulate(text: &str) -> Vec<Value> {
             }
         }
     }
-    ids.dedup();
-    assert_eq!(ids.len(), 1, "T041");
+    heads.dedup();
+    assert_eq!(heads.len(), 1, "T041: {heads:?}");
+    assert!(heads[0].iter().all(|value| !value.is_null() && *value != ""), "T041: {heads:?}");
+    for choice in &choices {
+        assert_eq!(choice["message"]["role"], "assistant", "T042");
+    }
     choices
 }
 
@@ -504,5 +511,39 @@ proptest! {
             encoder.event(&event, &mut out);
         });
         prop_assert_eq!(ends, 1);
+    }
+}
+
+#[test]
+fn t041_t042_one_id_one_date_and_each_role_once() {
+    for id in ["c1", ""] {
+        let mut events = vec![Event::Start { id: id.into(), model: "m".into(), created: None }];
+        for choice in 0..3 {
+            events.extend(part(choice, 0, PartHeader::Text, Delta::Text("x".into())));
+            events.extend(part(choice, 1, tool("a"), Delta::Arguments("{}".into())));
+            events.push(finish(choice, FinishReason::ToolCalls));
+        }
+        events.push(Event::Usage(Usage { input: Some(9), output: Some(2), ..Usage::default() }));
+        events.push(Event::End);
+        let text = write(&exchange(|e| e.include_usage = true), &events);
+        // The accumulator checks the rest, the chunk of usage included.
+        assert_eq!(accumulate(&text).len(), 3);
+        assert_eq!(text.matches("\"role\"").count(), 3, "{text}");
+    }
+}
+
+#[test]
+fn t010_t011_a_ping_is_a_comment_and_nothing_has_an_id_line() {
+    let mut events = rich();
+    let plain = write(&exchange(|_| {}), &events);
+    for at in 1..events.len() {
+        events.insert(at, Event::Ping);
+        let text = write(&exchange(|_| {}), &events);
+        events.remove(at);
+        for line in text.lines() {
+            // With an `id:` line anywhere before it, libraries take a comment for an empty event.
+            assert!(line.is_empty() || line == ": ka" || line.starts_with("data: "), "{line}");
+        }
+        assert_eq!(text.replacen(": ka\n\n", "", 1), plain, "between events, never within one");
     }
 }

@@ -94,7 +94,7 @@ impl Decoder {
                 {
                     self.start(&Members::read(&mut response)?, sink);
                 } else {
-                    sink(Event::Ping);
+                    self.beat(sink);
                 }
             }
             "response.output_item.added" => self.item_added(fields, sink)?,
@@ -110,9 +110,16 @@ impl Decoder {
             "response.reasoning_text.done" => self.reasoning_done(fields, false, sink),
             "response.output_text.annotation.added" => self.annotation(fields, sink)?,
             // A hosted tool at work, or an event that is newer than this program.
-            _ => sink(Event::Ping),
+            _ => self.beat(sink),
         }
         Ok(())
+    }
+
+    /// A sign of life; before the start it is none of the answer, and clients could not take it.
+    fn beat(&self, sink: &mut impl FnMut(Event<'_>)) {
+        if self.started {
+            sink(Event::Ping);
+        }
     }
 
     fn start(&mut self, members: &Members<'_>, sink: &mut impl FnMut(Event<'_>)) {

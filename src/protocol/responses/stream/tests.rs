@@ -413,6 +413,12 @@ pub(in crate::protocol::responses) fn check(events: &[Value]) {
         let kind = event["type"].as_str().unwrap();
         assert_eq!(event["sequence_number"], number, "T056: {kind}");
         let at = event["output_index"].as_u64().map(|at| at as usize);
+        if event.get("response").is_some() {
+            assert_eq!(event["response"]["id"], events[0]["response"]["id"], "T037: {kind}");
+        }
+        if let Some(id) = event.get("item_id") {
+            assert_eq!(*id, items[at.unwrap()]["id"], "T037: {kind}");
+        }
         match kind {
             "response.output_item.added" => {
                 assert_eq!(at, Some(items.len()), "T036");
@@ -434,7 +440,8 @@ pub(in crate::protocol::responses) fn check(events: &[Value]) {
             }
             "response.completed" | "response.incomplete" => {
                 assert_eq!(event["response"]["output"], json!(items), "T038");
-                assert_eq!(event["response"]["id"], events[0]["response"]["id"], "T037");
+                let done = events.iter().filter(|event| event["type"] == "response.output_item.done");
+                assert_eq!(done.count(), items.len(), "T039");
                 assert_eq!(number, events.len() - 1);
             }
             _ => {}
@@ -472,7 +479,7 @@ fn rich_script() -> Vec<Event<'static>> {
 }
 
 #[test]
-fn t036_to_t040_every_item_is_opened_filled_and_closed() {
+fn t036_t037_t038_t039_t040_every_item_is_opened_filled_and_closed() {
     let events = encode(&exchange(Protocol::Anthropic), &rich_script());
     assert_eq!(
         kinds(&events),
@@ -665,12 +672,40 @@ fn t100_a_signed_call_goes_out_after_its_state_and_comes_back_with_it() {
 }
 
 #[test]
-fn t012_t013_t056_a_ping_is_a_numbered_keepalive() {
-    let mut script = rich_script();
-    script.insert(3, Event::Ping);
-    let events = encode(&exchange(Protocol::Anthropic), &script);
-    assert_eq!(kinds(&events).iter().filter(|kind| **kind == "keepalive").count(), 1);
-    assert_eq!(kinds(&events).iter().filter(|kind| **kind == "in_progress").count(), 1);
+fn t012_t013_t014_t056_a_ping_is_a_numbered_keepalive() {
+    let plain = encode(&exchange(Protocol::Anthropic), &rich_script());
+    for at in 1..rich_script().len() {
+        let mut script = rich_script();
+        script.insert(at, Event::Ping);
+        let mut events = encode(&exchange(Protocol::Anthropic), &script);
+        let ping = kinds(&events).iter().position(|kind| *kind == "keepalive").expect("an event of its own");
+        let ping = events.remove(ping);
+        assert_eq!(ping, json!({"type": "keepalive", "sequence_number": ping["sequence_number"]}));
+        assert_eq!(kinds(&events), kinds(&plain), "nothing else is different, ping at {at}");
+    }
+}
+
+/// A comment would keep the connection open, but agents count events.
+#[test]
+fn t014_a_ping_has_data() {
+    let mut encoder = Encoder::new(&exchange(Protocol::Anthropic));
+    let mut out = Vec::new();
+    encoder.event(&start(), &mut out);
+    out.clear();
+    encoder.event(&Event::Ping, &mut out);
+    assert_eq!(out, b"event: keepalive\ndata: {\"type\":\"keepalive\",\"sequence_number\":2}\n\n");
+}
+
+#[test]
+fn t014_signs_of_life_before_the_answer_are_not_told_before_its_start() {
+    let alive = || json!({"type": "keepalive"});
+    let early = json!({"type": "response.in_progress"});
+    let stream = stream_of(&[alive(), early, created(), alive(), completed(json!([message("Hi")]))]);
+    let mut decoder = Decoder::default();
+    let mut seen = Vec::new();
+    let each = |event: sse::Event<'_>| decoder.event(&event, &mut |e| seen.push(trace_of(e)));
+    sse::Decoder::default().push(stream.as_bytes(), each).unwrap();
+    assert_eq!(seen[..2], ["start resp_1 m Some(7)", "ping"], "{seen:?}");
 }
 
 #[test]

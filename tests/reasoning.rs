@@ -1,0 +1,183 @@
+//! A model's reasoning comes back to it through any client: block by block, signatures to the letter. What is
+//! lost or altered makes its provider refuse the next turn.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::sync::Arc;
+
+use aiproxy::protocol::canonical::{Exchange, Losses, Request};
+use aiproxy::protocol::{
+    Aggregator, Endpoint, Operation, StreamDecoder, StreamEncoder, Target, decode_request, decode_response,
+    encode_request, encode_response, sse,
+};
+use serde_json::{Value, json};
+
+use support::Protocol;
+
+const MODEL: &str = "claude-sonnet-4-5";
+
+/// What the model said: reasoning whose text is not shown, reasoning, hidden reasoning, text and a call.
+fn content() -> Value {
+    json!([
+        {"type": "thinking", "thinking": "", "signature": "ZW1wdHk+/w=="},
+        {"type": "thinking", "thinking": "Need both.\n ", "signature": "c2lnbmVk"},
+        {"type": "redacted_thinking", "data": "aGlkZGVu"},
+        {"type": "text", "text": "Checking."},
+        {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"x": 1}},
+    ])
+}
+
+fn document(content: &Value) -> String {
+    json!({"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "content": content,
+        "stop_reason": "tool_use", "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 2}})
+    .to_string()
+}
+
+/// The same as a stream.
+fn stream(content: &Value) -> String {
+    let mut events = vec![json!({"type": "message_start", "message": {"id": "msg_1", "type": "message",
+        "role": "assistant", "model": MODEL, "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}})];
+    for (index, block) in content.as_array().unwrap().iter().enumerate() {
+        let mut start = block.clone();
+        let mut deltas = Vec::new();
+        match block["type"].as_str().unwrap() {
+            "thinking" => {
+                start = json!({"type": "thinking", "thinking": "", "signature": ""});
+                deltas.push(json!({"type": "thinking_delta", "thinking": block["thinking"]}));
+                deltas.push(json!({"type": "signature_delta", "signature": block["signature"]}));
+            }
+            "text" => {
+                start["text"] = json!("");
+                deltas.push(json!({"type": "text_delta", "text": block["text"]}));
+            }
+            "tool_use" => {
+                start["input"] = json!({});
+                let text = block["input"].to_string();
+                deltas.push(json!({"type": "input_json_delta", "partial_json": text}));
+            }
+            _ => {}
+        }
+        // Where the text is not shown no delta comes for it.
+        deltas.retain(|delta| delta["thinking"] != "");
+        events.push(json!({"type": "content_block_start", "index": index, "content_block": start}));
+        let delta = |delta| json!({"type": "content_block_delta", "index": index, "delta": delta});
+        events.extend(deltas.into_iter().map(delta));
+        events.push(json!({"type": "content_block_stop", "index": index}));
+    }
+    events.push(
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}}),
+    );
+    events.push(json!({"type": "message_stop"}));
+    let frame = |event: &Value| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap());
+    events.iter().map(frame).collect()
+}
+
+/// A request that asks to see the reasoning; `answer` and the result of its call follow in the next turn.
+fn request(client: Protocol, answer: Option<&Value>) -> String {
+    let schema = json!({"type": "object", "properties": {"x": {"type": "integer"}}});
+    let turns = |user: Value, answers: Vec<Value>, result: Value| {
+        let mut turns = vec![user];
+        if !answers.is_empty() {
+            turns.extend(answers);
+            turns.push(result);
+        }
+        turns
+    };
+    let body = match client {
+        Protocol::Anthropic => json!({"model": MODEL, "max_tokens": 9000,
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "tools": [{"name": "f", "input_schema": schema}],
+        "messages": turns(
+            json!({"role": "user", "content": "go"}),
+            answer.iter().map(|a| json!({"role": "assistant", "content": a["content"]})).collect(),
+            json!({"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "toolu_1", "content": "1"}]}),
+        )}),
+        Protocol::OpenAi => json!({"model": MODEL, "reasoning_effort": "low",
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}],
+        "messages": turns(
+            json!({"role": "user", "content": "go"}),
+            answer.iter().map(|a| a["choices"][0]["message"].clone()).collect(),
+            json!({"role": "tool", "tool_call_id": "toolu_1", "content": "1"}),
+        )}),
+        Protocol::Responses => json!({"model": MODEL, "reasoning": {"effort": "low", "summary": "auto"},
+        "tools": [{"type": "function", "name": "f", "parameters": schema}],
+        "input": turns(
+            json!({"role": "user", "content": "go"}),
+            answer.iter().flat_map(|a| a["output"].as_array().unwrap().clone()).collect(),
+            json!({"type": "function_call_output", "call_id": "toolu_1", "output": "1"}),
+        )}),
+        Protocol::Gemini => json!({
+        "generationConfig": {"thinkingConfig": {"includeThoughts": true, "thinkingBudget": 2000}},
+        "tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}],
+        "contents": turns(
+            json!({"role": "user", "parts": [{"text": "go"}]}),
+            answer.iter().map(|a| a["candidates"][0]["content"].clone()).collect(),
+            json!({"role": "user", "parts": [
+                {"functionResponse": {"id": "toolu_1", "name": "f", "response": {"output": "1"}}}]}),
+        )}),
+    };
+    body.to_string()
+}
+
+fn endpoint(client: Protocol) -> Endpoint {
+    let mut endpoint = Endpoint::new(client, Operation::Generate);
+    if client == Protocol::Gemini {
+        endpoint.model = Some(Arc::from(MODEL));
+        endpoint.stream = Some(false);
+    }
+    endpoint
+}
+
+fn exchange(request: &Request<'_>, client: Protocol) -> Exchange {
+    Exchange { created: 1, seed: 7, ..Exchange::new(request, client, Protocol::Anthropic) }
+}
+
+fn told_whole(exchange: &Exchange, content: &Value) -> Value {
+    let document = document(content);
+    let mut out = Vec::new();
+    let response = decode_response(Protocol::Anthropic, &document, 7).unwrap();
+    encode_response(&response, exchange, &mut out).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+/// What a client's library makes of the stream.
+fn told_as_a_stream(exchange: &Exchange, content: &Value) -> Value {
+    let mut decoder = StreamDecoder::new(Protocol::Anthropic, 7);
+    let mut encoder = StreamEncoder::new(exchange);
+    let mut out = Vec::new();
+    let each = |event: sse::Event<'_>| decoder.event(&event, &mut |event| encoder.event(&event, &mut out));
+    sse::Decoder::default().push(stream(content).as_bytes(), each).unwrap();
+    let mut aggregator = Aggregator::new(exchange.client);
+    sse::Decoder::default().push(&out, |event| aggregator.event(&event).unwrap()).unwrap();
+    serde_json::from_slice(&aggregator.finish().unwrap()).unwrap()
+}
+
+#[test]
+fn t098_t115_state_without_text_comes_back_through_every_client() {
+    let content = content();
+    for client in Protocol::ALL {
+        let endpoint = endpoint(client);
+        let first = request(client, None);
+        let exchange = exchange(&decode_request(&endpoint, &first).unwrap(), client);
+        for (how, answer) in
+            [("whole", told_whole(&exchange, &content)), ("streamed", told_as_a_stream(&exchange, &content))]
+        {
+            let what = format!("{client}, {how}: {answer}");
+            if client != Protocol::Anthropic {
+                assert!(!answer.to_string().contains("aGlkZGVu"), "hidden reasoning shown as text: {what}");
+            }
+            let next = request(client, Some(&answer));
+            let request = decode_request(&endpoint, &next).unwrap();
+            let exchange = Exchange::new(&request, client, Protocol::Anthropic);
+            let (mut losses, mut out) = (Losses::default(), Vec::new());
+            let target = Target::new(MODEL);
+            encode_request(Protocol::Anthropic, &request, &exchange, &target, &mut losses, &mut out).unwrap();
+            let sent: Value = serde_json::from_slice(&out).unwrap();
+            assert_eq!(sent["messages"][1]["content"], content, "{what}");
+            assert_eq!(sent["messages"][2]["content"][0]["tool_use_id"], "toolu_1", "{what}");
+            assert_eq!(sent["thinking"]["type"], "enabled", "{what}");
+        }
+    }
+}
