@@ -176,6 +176,21 @@ impl Payload {
         &self.shared.bytes
     }
 
+    /// The same request with another body, and the same edits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Payload::new`].
+    pub(crate) fn with_bytes(&self, bytes: impl Into<Bytes>) -> Result<Self, Error> {
+        let fresh = Payload::new(self.endpoint().clone(), bytes)?;
+        Ok(Payload {
+            model: self.model.clone(),
+            stream: self.stream,
+            include_usage: self.include_usage,
+            ..fresh
+        })
+    }
+
     /// Asks for another model.
     pub fn set_model(&mut self, model: impl Into<Arc<str>>) {
         let model = model.into();

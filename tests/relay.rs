@@ -105,6 +105,23 @@ async fn t148_nothing_is_put_beside_cached_content() {
 }
 
 #[tokio::test]
+async fn t132_citations_that_the_gateway_made_up_do_not_reach_anthropic() {
+    let citation = r#"{"type":"web_search_result_location","url":"https://a.test","title":"A","cited_text":"","encrypted_index":""}"#;
+    let body = |model: &str, citations: &str| {
+        format!(
+            r#"{{"model":"{model}","max_tokens":9, "n":1.10,"messages":[{{"role":"assistant","content":[{{"type":"text","text":"Rain.","citations":{citations}}}]}},{{"role":"user","content":"Sure?"}}]}}"#
+        )
+    };
+    let provider = Upstream::always(answer(Protocol::Anthropic, false)).await;
+    let spec = upstream("only", Protocol::Anthropic, &provider.url()).map_model("fast", "large");
+    let served = Served::start(gateway([spec])).await;
+    let reply =
+        Client::new(served.addr).send(post("/v1/messages", body("fast", &format!("[{citation}]")))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(std::str::from_utf8(&provider.only().body).unwrap(), body("large", "null"));
+}
+
+#[tokio::test]
 async fn t152_a_gateway_that_counts_tokens_does_not_show() {
     // Whether the client wants the counts is the client's to say; the gateway meters what comes by itself.
     for options in
