@@ -174,6 +174,21 @@ impl Payload {
         &self.shared.bytes
     }
 
+    /// The same request with another body, and the same edits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Payload::new`].
+    pub(crate) fn with_bytes(&self, bytes: impl Into<Bytes>) -> Result<Self, Error> {
+        let fresh = Payload::new(self.endpoint().clone(), bytes)?;
+        Ok(Payload {
+            model: self.model.clone(),
+            stream: self.stream,
+            include_usage: self.include_usage,
+            ..fresh
+        })
+    }
+
     /// Asks for another model.
     pub fn set_model(&mut self, model: impl Into<Arc<str>>) {
         let model = model.into();
@@ -337,6 +352,26 @@ mod tests {
         assert_eq!(text(&p), body.replace(r#""a""#, r#""b\"c""#));
         p.set_model("a");
         assert_eq!(p.wire_bytes().as_ptr(), p.original_bytes().as_ptr(), "no copy when nothing differs");
+    }
+
+    #[test]
+    fn t151_the_models_own_bytes_are_replaced_and_no_others() {
+        for (body, want) in [
+            (r#"{"metadata":{"model":"x"},"model":"y"}"#, r#"{"metadata":{"model":"x"},"model":"new"}"#),
+            (r#"{"model":"y","a":[{"model":"y"}]}"#, r#"{"model":"new","a":[{"model":"y"}]}"#),
+            (r#"{"s":"\"model\":\"y\"","model":"y"}"#, r#"{"s":"\"model\":\"y\"","model":"new"}"#),
+            (r#"{"s":"\\","model" : "y\u0022\\"}"#, r#"{"s":"\\","model" : "new"}"#),
+            (r#"{"mod\u0065l":"y"}"#, r#"{"mod\u0065l":"new"}"#),
+            (r#"{"Model":"x","model ":"x","model":"y"}"#, r#"{"Model":"x","model ":"x","model":"new"}"#),
+        ] {
+            let mut p = payload(body).unwrap();
+            p.set_model("new");
+            assert_eq!(text(&p), want);
+        }
+        // Two at the top level are read differently by different parsers: refused, however they are spelled.
+        for body in [r#"{"model":"a","model":"b"}"#, r#"{"model":"a","mod\u0065l":"a"}"#] {
+            assert!(matches!(payload(body), Err(Error::Request(_))), "{body}");
+        }
     }
 
     #[test]

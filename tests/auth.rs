@@ -141,3 +141,23 @@ async fn model_lists_ask_for_the_key_and_health_does_not() {
         assert_eq!(client.send(get(path)).await.status, 200, "{path}");
     }
 }
+
+#[tokio::test]
+async fn t178_a_key_does_not_follow_a_redirect() {
+    for (client, protocol) in pairs() {
+        let elsewhere = Upstream::always(Answer::json(native::document(protocol))).await;
+        for status in [301, 302, 303, 307, 308] {
+            let location = format!("{}/v1/elsewhere", elsewhere.url());
+            let headers = [("location", location.as_str()), ("content-type", "text/html")];
+            let provider = Upstream::always(Answer::with_headers(status, &headers, "moved")).await;
+            let served =
+                Served::start(support::gateway::gateway([upstream("only", protocol, &provider.url())])).await;
+            let reply = Client::new(served.addr).send(Talk::new("m", "Hi").request(client)).await;
+            let what = format!("{client} → {protocol}, {status}");
+            assert_eq!(reply.status, 502, "{what}: a client would follow a redirect itself");
+            assert_eq!(reply.header("location"), None, "{what}");
+            answer::error_kind(client, &reply.json());
+            assert_eq!((provider.count(), elsewhere.count()), (1, 0), "{what}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use aiproxy::Gateway;
 use http::Method;
 
 use support::answer::error_kind;
-use support::client::{Client, Reply, post, request};
+use support::client::{Client, Reply, get, post, request, with};
 use support::gateway::{Served, upstream};
 use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
@@ -141,6 +141,59 @@ async fn unknown_paths_and_wrong_methods_are_told_apart() {
             setting.check(protocol, &reply, 405, method.as_str());
             assert_eq!(reply.header("allow"), Some("POST"), "{protocol} {method}");
         }
+    }
+}
+
+#[tokio::test]
+async fn t182_what_is_not_served_of_responses_is_refused_at_once_in_its_own_shape() {
+    let setting = Setting::start().await;
+    let upgrade = |path: &str| {
+        let request = with(with(get(path), "connection", "Upgrade"), "upgrade", "websocket");
+        let request = with(request, "sec-websocket-version", "13");
+        with(request, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    };
+    for (what, request) in [
+        ("retrieve", get("/v1/responses/resp_1")),
+        ("retrieve a stream", get("/v1/responses/resp_1?stream=true")),
+        ("retrieve, no version", get("/responses/resp_1")),
+        ("input items", get("/v1/responses/resp_1/input_items")),
+        ("delete", request(Method::DELETE, "/v1/responses/resp_1", "")),
+        ("cancel", request(Method::POST, "/v1/responses/resp_1/cancel", "")),
+        ("compact", post("/v1/responses/compact", r#"{"model":"m","input":"Hi"}"#)),
+        ("upgrade, below", upgrade("/v1/responses/resp_1")),
+    ] {
+        let reply = setting.client.send(request).await;
+        setting.check(Protocol::Responses, &reply, 404, what);
+    }
+    // A client that gets no socket asks again by POST.
+    for path in ["/v1/responses", "/responses"] {
+        let reply = setting.client.send(upgrade(path)).await;
+        assert!([404, 426].contains(&reply.status), "{path}: {} {}", reply.status, reply.text());
+        setting.check(Protocol::Responses, &reply, reply.status, path);
+    }
+}
+
+#[tokio::test]
+async fn t177_large_files_fit_into_a_request() {
+    // 48 MiB of PDF in base64, with the limit that nobody has changed.
+    let pdf = "JVBERi0x".repeat(8 << 20);
+    assert_eq!(pdf.len(), 64 << 20);
+    let fits = &pdf[..(64 << 20) - 4096];
+    let body = |pdf: &str| {
+        format!(
+            r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":[{{"type":"document","source":{{"type":"base64","media_type":"application/pdf","data":"{pdf}"}}}}]}}]}}"#
+        )
+    };
+    for protocol in [Protocol::Anthropic, Protocol::Gemini] {
+        let provider = Upstream::always(Answer::json(native::document(protocol))).await;
+        let gateway = support::gateway::gateway([upstream("only", protocol, &provider.url())]);
+        let served = Served::start(gateway).await;
+        let client = Client::new(served.addr);
+        let reply = client.send(post("/v1/messages", body(fits))).await;
+        assert_eq!(reply.status, 200, "{protocol}: {}", reply.text());
+        assert!(provider.only().body.len() > fits.len(), "{protocol}");
+        let reply = client.send(post("/v1/messages", body(&pdf))).await;
+        assert_eq!((reply.status, provider.count()), (413, 1), "{protocol}: {}", reply.text());
     }
 }
 

@@ -285,7 +285,7 @@ async fn the_most_useful_failure_is_told_with_its_retry_hint() {
 }
 
 #[tokio::test]
-async fn a_client_never_hears_of_the_gateways_own_credential() {
+async fn t165_a_client_never_hears_of_the_gateways_own_credential() {
     for (client, protocol) in pairs() {
         for status in [401, 403] {
             let error = native::error(protocol, status, "Incorrect API key provided: upstream-key");
@@ -304,6 +304,37 @@ async fn a_web_page_never_reaches_a_client() {
         let reply = all_fail(protocol, protocol, &[Failure::Page.answer(protocol)]).await;
         assert_eq!((reply.status, reply.header("content-type")), (502, Some("application/json")));
         answer::error_kind(protocol, &reply.json());
+    }
+}
+
+#[tokio::test]
+async fn t179_an_error_status_with_half_a_stream_is_an_error() {
+    for (client, protocol) in pairs() {
+        for stream in [false, true] {
+            let begun: String = native::stream(protocol)[..native::text_at(protocol).1].concat();
+            let head = "HTTP/1.1 503 Scripted\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let comment = format!(": {}\n\n", "x".repeat(1000));
+            for (how, answer) in [
+                ("ended", Answer::raw(head).frame(&begun).end()),
+                ("cut", Answer::raw(head).frame(&begun).cut()),
+                // It goes on for ever; nobody reads that far.
+                ("endless", Answer::raw(head).frame(&begun).frames(vec![comment; 70]).stall()),
+            ] {
+                let what = format!("{client} → {protocol}, stream: {stream}, {how}");
+                let provider = Upstream::always(answer).await;
+                let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+                let request = Talk::new("m", "Hi").stream(stream).request(client);
+                let reply = Client::new(served.addr).send(request).await;
+                let want = if client == Protocol::Anthropic { 529 } else { 503 };
+                assert_eq!(reply.status, want, "{what}: {}", reply.text());
+                assert_eq!(reply.header("content-type"), Some("application/json"), "{what}");
+                answer::error_kind(client, &reply.json());
+                assert!(!reply.text().contains("Hello"), "{what}: {}", reply.text());
+                if how == "endless" {
+                    provider.departed(1).await;
+                }
+            }
+        }
     }
 }
 

@@ -33,7 +33,7 @@ async fn served() -> (Served, Client) {
 const KNOWN: [&str; 3] = ["fast", "gpt-5", "vendor/large:1"];
 
 #[tokio::test]
-async fn each_client_reads_a_list_in_its_own_shape() {
+async fn t173_each_client_reads_a_list_in_its_own_shape() {
     let (_served, client) = served().await;
     for path in ["/v1/models", "/models"] {
         let list = client.send(get(path)).await.json();
@@ -78,6 +78,32 @@ fn ids<'v>(list: &'v Value, key: &str) -> Vec<&'v str> {
         .iter()
         .map(|e| e[key].as_str().unwrap())
         .collect()
+}
+
+#[tokio::test]
+async fn t174_lists_come_from_memory_and_not_from_upstreams() {
+    // They would never answer; a client waits for three seconds.
+    let silent = [
+        Upstream::always(Answer::default().stall()).await,
+        Upstream::always(Answer::default().stall()).await,
+    ];
+    let specs = silent.iter().zip(["a", "b"]).zip([Protocol::OpenAi, Protocol::Anthropic]);
+    let specs =
+        specs.map(|((provider, name), protocol)| upstream(name, protocol, &provider.url()).models([name]));
+    let served = Served::start(gateway(specs)).await;
+    let client = Client::new(served.addr);
+    for request in [
+        with(get("/v1/models?limit=1000"), "anthropic-version", "2023-06-01"),
+        get("/v1/models"),
+        get("/v1/models/a"),
+        get("/v1beta/models"),
+        get("/v1beta/models/b"),
+    ] {
+        let path = request.uri().clone();
+        let reply = client.send(request).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    }
+    assert_eq!(silent.iter().map(Upstream::count).sum::<usize>(), 0, "an upstream was asked");
 }
 
 #[tokio::test]

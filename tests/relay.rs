@@ -92,6 +92,74 @@ fn odd_stream(protocol: Protocol) -> String {
 }
 
 #[tokio::test]
+async fn t148_nothing_is_put_beside_cached_content() {
+    let sent = r#"{"cachedContent":"cachedContents/1","contents":[{"parts":[{"text":"Go on."}]}]}"#;
+    for must_stream in [false, true] {
+        let provider = Upstream::always(answer(Protocol::Gemini, must_stream)).await;
+        let spec = upstream("only", Protocol::Gemini, &provider.url()).must_stream(must_stream);
+        let served = Served::start(gateway([spec])).await;
+        let reply = Client::new(served.addr).send(post("/v1beta/models/m:generateContent", sent)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(std::str::from_utf8(&provider.only().body).unwrap(), sent, "must stream: {must_stream}");
+    }
+}
+
+#[tokio::test]
+async fn t132_citations_that_the_gateway_made_up_do_not_reach_anthropic() {
+    let citation = r#"{"type":"web_search_result_location","url":"https://a.test","title":"A","cited_text":"","encrypted_index":""}"#;
+    let body = |model: &str, citations: &str| {
+        format!(
+            r#"{{"model":"{model}","max_tokens":9, "n":1.10,"messages":[{{"role":"assistant","content":[{{"type":"text","text":"Rain.","citations":{citations}}}]}},{{"role":"user","content":"Sure?"}}]}}"#
+        )
+    };
+    let provider = Upstream::always(answer(Protocol::Anthropic, false)).await;
+    let spec = upstream("only", Protocol::Anthropic, &provider.url()).map_model("fast", "large");
+    let served = Served::start(gateway([spec])).await;
+    let reply =
+        Client::new(served.addr).send(post("/v1/messages", body("fast", &format!("[{citation}]")))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(std::str::from_utf8(&provider.only().body).unwrap(), body("large", "null"));
+}
+
+#[tokio::test]
+async fn t152_a_gateway_that_counts_tokens_does_not_show() {
+    // Whether the client wants the counts is the client's to say; the gateway meters what comes by itself.
+    for options in
+        ["", r#","stream_options":{"include_usage":false}"#, r#","stream_options":{"include_usage":true}"#]
+    {
+        for must_stream in [false, true] {
+            let mut frames = native::stream(Protocol::OpenAi);
+            frames.retain(|frame| options.contains("true") || !frame.contains("usage"));
+            let provider = Upstream::always(Answer::events(&frames)).await;
+            let spec = upstream("only", Protocol::OpenAi, &provider.url()).must_stream(must_stream);
+            let served = Served::start(gateway([spec])).await;
+            let sent = format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"Hi"}}],"stream":true{options}}}"#
+            );
+            let reply = Client::new(served.addr).send(post("/v1/chat/completions", &sent)).await;
+            assert_eq!(
+                std::str::from_utf8(&provider.only().body).unwrap(),
+                sent,
+                "must stream: {must_stream}"
+            );
+            assert_eq!(
+                (reply.status, reply.text()),
+                (200, frames.concat().as_str()),
+                "must stream: {must_stream}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn t176_the_upstreams_own_count_is_not_called_an_estimate() {
+    let provider = Upstream::always(Answer::json(r#"{"input_tokens":7}"#)).await;
+    let (_served, client) = served(Protocol::Anthropic, &provider).await;
+    let reply = client.send(post("/v1/messages/count_tokens", r#"{"model":"m"}"#)).await;
+    assert_eq!((reply.text(), reply.header("x-aiproxy-usage")), (r#"{"input_tokens":7}"#, None));
+}
+
+#[tokio::test]
 async fn documents_come_back_untouched() {
     for protocol in Protocol::ALL {
         let document = odd_document(protocol);

@@ -136,6 +136,10 @@ fn endpoint(parts: &http::request::Parts) -> Result<Endpoint, Error> {
     let Some(endpoint) = Endpoint::parse(parts.uri.path(), parts.uri.query()) else {
         return Err(Error::request(FaultKind::Endpoint, "no such endpoint"));
     };
+    if parts.headers.contains_key(http::header::UPGRADE) && parts.method == http::Method::GET {
+        // Clients that try a WebSocket first take this for "not here", and ask by POST (T182).
+        return Err(Error::request(FaultKind::Endpoint, "no WebSocket here, use POST"));
+    }
     if parts.method != http::Method::POST {
         return Err(Error::request(FaultKind::Method, "use POST here"));
     }

@@ -26,6 +26,7 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
+pub use anthropic::request::without_foreign_citations;
 pub use count::{estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};

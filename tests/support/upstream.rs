@@ -78,6 +78,11 @@ impl Answer {
     /// The head of a stream; `frame`, `wait`, then `end` or `cut` follow.
     pub fn stream() -> Answer {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        Answer::raw(head)
+    }
+
+    /// These bytes, and whatever follows.
+    pub fn raw(head: &'static str) -> Answer {
         Answer { acts: vec![Act::Send(head.into())] }
     }
 

@@ -1,4 +1,5 @@
-//! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal.
+//! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal; but citations
+//! that the gateway itself once wrote in Anthropic's shape do not go to Anthropic, which would refuse them.
 //!
 //! The request is read into the canonical form and written as the upstream takes it; what it cannot
 //! carry is named in `x-aiproxy-warnings` and counted, or refused when leaving it out would change the
@@ -32,7 +33,7 @@ use crate::payload::Payload;
 use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
-    estimate_tokens, render_count,
+    estimate_tokens, render_count, without_foreign_citations,
 };
 
 pub use future::ResponseFuture;
@@ -299,8 +300,14 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         if request.body().protocol() == self.settings.upstream {
+            if self.settings.upstream == Protocol::Anthropic
+                && let Some(bytes) = without_foreign_citations(request.body().original_bytes())
+                && let Ok(payload) = request.body().with_bytes(bytes)
+            {
+                *request.body_mut() = payload;
+            }
             return ResponseFuture::relay(self.inner.call(request));
         }
         if request.body().operation() == Operation::CountTokens {

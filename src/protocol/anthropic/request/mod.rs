@@ -5,6 +5,7 @@ mod content;
 mod decode;
 mod define;
 mod encode;
+mod foreign;
 mod marks;
 mod plan;
 mod schema;
@@ -14,6 +15,7 @@ mod write;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
+pub use foreign::without_foreign_citations;
 pub(super) use write::input;
 
 #[cfg(test)]
