@@ -15,6 +15,7 @@ import base64
 import hashlib
 import json
 import os
+import socket
 import sys
 import time
 import traceback
@@ -515,11 +516,28 @@ def rows(url, upstreams, watch, words):
                         yield row, client, (model + cell.get("model", ""), upstream, streamed, cell, watch), do
 
 
+def wait_for(url):
+    """Connects until somebody listens."""
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((parts.hostname, port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            os.sched_yield()
+
+
 def main():
     gateway = os.environ.get("AIPROXY_URL", "").rstrip("/")
     simulator = os.environ.get("SIMULATOR_URL", "").rstrip("/")
     if not gateway and not simulator:
         sys.exit("set AIPROXY_URL, SIMULATOR_URL, or both")
+    for url in filter(None, [simulator, gateway]):
+        wait_for(url)
     failures = []
     print("| client | upstream | what | streamed | ok |\n| --- | --- | --- | --- | --- |")
     for row, client, talk, do in rows(gateway or simulator, CELLS["upstreams"], simulator, sys.argv[1:]):
