@@ -84,8 +84,9 @@ impl UpstreamError {
     #[must_use]
     pub fn new(protocol: Protocol, status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         let mut view = parse_error(protocol, status.as_u16(), &body);
-        if view.retry_after.is_none() {
-            view.retry_after = crate::headers::retry_after(&headers);
+        // A header is meant for machines; the body's hint may be a sentence.
+        if let Some(wait) = crate::headers::retry_after(&headers) {
+            view.retry_after = Some(wait);
         }
         UpstreamError { protocol, status, headers, body, view }
     }
@@ -363,6 +364,19 @@ mod tests {
         let status = http::StatusCode::UNAUTHORIZED;
         let refused = UpstreamError::new(Protocol::Gemini, status, HeaderMap::new(), Bytes::from(body));
         assert_eq!(Error::Upstream(Box::new(refused)).fault(), Fault::Upstream);
+    }
+
+    #[test]
+    fn the_header_says_when_to_come_back_and_the_sentence_only_without_it() {
+        let body = r#"{"error":{"message":"Rate limit reached. Please try again in 1s.","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
+        let wait = |headers: HeaderMap| {
+            let status = http::StatusCode::TOO_MANY_REQUESTS;
+            let error = UpstreamError::new(Protocol::OpenAi, status, headers, Bytes::from(body));
+            error.view.retry_after.map(|wait| wait.as_secs())
+        };
+        assert_eq!(wait(HeaderMap::new()), Some(1));
+        let seven = [(http::header::RETRY_AFTER, http::HeaderValue::from_static("7"))];
+        assert_eq!(wait(HeaderMap::from_iter(seven)), Some(7));
     }
 
     #[test]

@@ -2,6 +2,11 @@
 
 use serde_json::Value;
 
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
+use sha2::{Digest, Sha256};
+
 use super::script::words;
 
 const KEPT_BYTES: usize = 4000;
@@ -97,6 +102,11 @@ pub(crate) struct Ask {
     pub(crate) images: usize,
     /// Documents and other files in the whole request.
     pub(crate) documents: usize,
+    /// Media that came within the request: type, size and the beginning of its SHA-256, so that a
+    /// client can see whether its bytes arrived.
+    pub(crate) inline: Vec<String>,
+    /// Reasoning state of this simulator's making that came back whole, in the whole request.
+    pub(crate) reasonings: usize,
     /// Tools on offer.
     pub(crate) tools: Vec<Tool>,
     /// Which of them.
@@ -155,10 +165,33 @@ impl Ask {
         self.system.push(text);
     }
 
+    /// Media within the request, in either alphabet of base64. False if it is not base64.
+    pub(crate) fn inline(&mut self, kind: &str, data: &str) -> bool {
+        let Some(bytes) = decode(data) else { return false };
+        let digest: String =
+            Sha256::digest(&bytes).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        self.inline.push(format!("{kind} {} bytes {digest}", bytes.len()));
+        true
+    }
+
     fn turn(&mut self) {
         if std::mem::take(&mut self.answered) {
             self.user = Snippet::default();
             self.results.clear();
         }
     }
+}
+
+fn decode(data: &str) -> Option<Vec<u8>> {
+    const EITHER: GeneralPurposeConfig =
+        general_purpose::PAD.with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    GeneralPurpose::new(&base64::alphabet::STANDARD, EITHER)
+        .decode(data)
+        .or_else(|_| GeneralPurpose::new(&URL_SAFE, EITHER).decode(data))
+        .ok()
+}
+
+/// The type and the base64 text of a data URL.
+pub(crate) fn data_url(url: &str) -> Option<(&str, &str)> {
+    url.strip_prefix("data:")?.split_once(";base64,")
 }

@@ -34,7 +34,12 @@ pub(crate) struct Faults {
     pub(crate) interleave: bool,
     /// Accept only reasoning state made by this simulator.
     pub(crate) strict: bool,
+    /// Say this many text deltas instead of an echo, at most [`MAX_EVENTS`].
+    pub(crate) events: Option<usize>,
 }
+
+/// Anybody may ask for these.
+const MAX_EVENTS: usize = 100_000;
 
 /// How a stream breaks off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,8 @@ impl Faults {
             self.slow = milliseconds;
         } else if let Some(size) = count("chop-") {
             self.chop = Some(size);
+        } else if let Some(events) = count("events-") {
+            self.events = Some(events.clamp(1, MAX_EVENTS));
         } else if let Some(events) = count("error-event-at-") {
             self.at = Some((Break::Error, events));
         } else if let Some(events) = count("cut-at-") {
@@ -126,6 +133,8 @@ mod tests {
         assert_eq!(Faults::of("sim-error-event-at-0").at, Some((Break::Error, 0)));
         assert!(Faults::of("a/sim-error-in-200").error_in_200);
         assert!(Faults::of("sim-must-stream").must_stream);
+        assert_eq!(Faults::of("gpt-5-sim-events-4000").events, Some(4000));
+        assert_eq!(Faults::of("sim-events-99999999").events, Some(MAX_EVENTS));
         assert_eq!(Faults::of("sim-status-99999").status, None);
         assert_eq!(Faults::of("sim-status-").status, None);
     }

@@ -10,7 +10,9 @@
 //! The same request always gets the same answer.
 //!
 //! * Text: `You said: …`, then `[system: …]`, `[images: n]` and `[documents: n]` for what else
-//!   arrived, then the model's name and an emoji. Streams carry it word by word. A word is a token.
+//!   arrived, `[inline: type n bytes sha256]` for media within the request (the beginning of the sum),
+//!   `[reasoning: n]` for reasoning state of its own that came back whole, then the model's name and
+//!   an emoji. Streams carry it word by word. A word is a token.
 //! * Tools on offer, and a text in the user's last turn: a call of the first tool or the chosen
 //!   one. Arguments are made from the schema, with values from `name=value` in the text. The word
 //!   `parallel` in the text gets two calls. Tool results in the last turn: `The tool said: …`.
@@ -28,6 +30,7 @@
 //! | `sim-status-503` | this status, in the provider's shape (any from 200 to 599) |
 //! | `sim-retry-after-7` | seconds told with `sim-status-…` and the other errors here |
 //! | `sim-flaky-2` | the first 2 requests with this exact name fail with 503 (or `sim-status-…`) |
+//! | `sim-events-4000` | so many text deltas instead of an echo |
 //! | `sim-html` | 502, or `sim-status-…`, with a web page as body |
 //! | `sim-error-in-200` | status 200 with an error object as JSON body |
 //! | `sim-error-event-at-3` | an error event after 3 events, then a clean end |
@@ -45,9 +48,15 @@
 //!
 //! Where there is no stream, the four `…-at-…` faults answer an error status, half a body and a
 //! dropped connection, half a body and a clean end, half a body and silence.
+//!
+//! # Cancellation
+//!
+//! `GET /simulator/departures?model=…` tells how many streams of a model were left by their client
+//! before the end, as `{"departures":n}`. It answers when there is one to tell of, or after 10 s.
 
 mod anthropic;
 mod ask;
+mod departures;
 mod faults;
 mod gemini;
 mod ids;

@@ -7,6 +7,7 @@ use super::ids::Ids;
 use super::schema::Sampler;
 
 const REASONING: &str = "The user said something, so I repeat it word by word.";
+const ECHO_MEDIA: usize = 8;
 const FILLER: &str = "the quick brown fox jumps over the lazy dog while seven wise owls look on ";
 
 /// One call of a tool.
@@ -205,6 +206,12 @@ fn echo(ask: &Ask) -> String {
     }
     if ask.documents > 0 {
         let _ = write!(text, "[documents: {}] ", ask.documents);
+    }
+    for media in ask.inline.iter().take(ECHO_MEDIA) {
+        let _ = write!(text, "[inline: {media}] ");
+    }
+    if ask.reasonings > 0 {
+        let _ = write!(text, "[reasoning: {}] ", ask.reasonings);
     }
     let _ = write!(text, "This is {} speaking. 🦀", ask.model);
     text

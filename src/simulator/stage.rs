@@ -9,11 +9,12 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::ask::Ask;
+use super::departures::{self, Departures};
 use super::faults::{Break, Faults};
 use super::ids::{Ids, mix};
 use super::record::{Received, Record};
@@ -64,6 +65,7 @@ pub(crate) struct Stage {
     requests: AtomicU64,
     failures: AtomicU64,
     flaky: Mutex<HashMap<String, u64>>,
+    departures: Departures,
 }
 
 impl Stage {
@@ -75,12 +77,17 @@ impl Stage {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             flaky: Mutex::default(),
+            departures: Departures::default(),
         }
     }
 
     /// Answers a request.
     pub(crate) async fn handle(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
+        if parts.uri.path() == departures::PATH {
+            let told = self.departures.told(parts.uri.query().unwrap_or_default()).await;
+            return ([(header::CONTENT_TYPE, "application/json")], told).into_response();
+        }
         let body = to_bytes(body, MAX_BODY).await;
         let found = route::find(&parts);
         let protocol = found.as_ref().map_or_else(|(protocol, _)| *protocol, |route| route.protocol);
@@ -140,7 +147,9 @@ impl Stage {
         if (self.settings.must_stream || faults.must_stream) && !ask.stream {
             return Err(Refusal::bad("Stream must be set to true").param("stream"));
         }
-        let cues = Cues { ids, filler: self.filler.as_ref(), blank: faults.blank, filtered: faults.filtered };
+        let filler = faults.events.and_then(|events| Filler::new(None, Some(events)));
+        let filler = filler.as_ref().or(self.filler.as_ref());
+        let cues = Cues { ids, filler, blank: faults.blank, filtered: faults.filtered };
         let answer = script::answer(&ask, cues);
         let scene = Scene {
             ask: &ask,
@@ -227,7 +236,8 @@ impl Stage {
         }
         let rate = self.settings.tokens_per_second;
         let pace = if rate == 0 { Duration::ZERO } else { Duration::from_secs(1) / rate };
-        let body = Body::new(frames.into_body(tail, pace));
+        let watch = self.departures.watch(&scene.ask.model);
+        let body = Body::new(frames.into_body(tail, pace).watched(watch));
         let kind = protocol.stream_type(scene.array);
         let mut response = protocol.dressed(200, body, kind, scene.answer.ids);
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

@@ -10,6 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 
+use super::departures::Watch;
+
 /// Appends `text` as a JSON string, quotes included.
 pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
@@ -154,6 +156,7 @@ impl Frames {
     /// The response body that sends these events, `pace` before each one that carries a token.
     pub(crate) fn into_body(self, tail: Tail, pace: Duration) -> EventBody {
         EventBody {
+            watch: None,
             bytes: Bytes::from(self.buf),
             marks: self.marks,
             next: 0,
@@ -181,6 +184,7 @@ pub(crate) enum Tail {
 /// next one is offered.
 #[derive(Debug)]
 pub(crate) struct EventBody {
+    watch: Option<Watch>,
     bytes: Bytes,
     marks: Vec<Mark>,
     next: usize,
@@ -192,6 +196,12 @@ pub(crate) struct EventBody {
 }
 
 impl EventBody {
+    /// Tells this one if the client leaves before the end.
+    pub(crate) fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
     fn rest(&mut self, token: bool, cx: &mut Context<'_>) -> Poll<()> {
         if !self.flushed {
             // hyper writes what it has when a body is pending; without this turn it would
@@ -241,6 +251,15 @@ impl Body for EventBody {
 
     fn is_end_stream(&self) -> bool {
         self.next >= self.marks.len() && self.tail == Tail::End
+    }
+}
+
+impl Drop for EventBody {
+    fn drop(&mut self) {
+        let over = self.next >= self.marks.len() && self.tail != Tail::Stall;
+        if let Some(watch) = self.watch.take().filter(|_| !over) {
+            watch.left();
+        }
     }
 }
 

@@ -18,6 +18,14 @@ pub(crate) use request::read;
 /// How signatures of this simulator begin, in base64.
 const SIGNATURE: &str = "EsimulatorAnthropic";
 
+/// How many letters follow: 19 + 105 letters are valid base64 of 93 bytes.
+const SIGNED: usize = 105;
+
+/// Whether this is a signature of this simulator, and whole.
+fn is_own(signature: &str) -> bool {
+    signature.strip_prefix(SIGNATURE).is_some_and(|rest| rest.len() == SIGNED)
+}
+
 /// Checks the key and the version header.
 pub(crate) fn admit(keys: &[String], headers: &HeaderMap) -> Result<(), Refusal> {
     if !keys.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::SIGNATURE;
+use super::{SIGNATURE, SIGNED};
 use crate::simulator::ids::Ids;
 use crate::simulator::script::{Answer, Finish, evenly};
 use crate::simulator::stage::Scene;
@@ -84,8 +84,7 @@ fn tool_use(ids: Ids, n: usize, name: &str, input: &str) -> String {
 }
 
 fn signature(ids: Ids) -> String {
-    // 19 + 105 letters are valid base64 of 93 bytes.
-    ids.base62(SIGNATURE, 7, 105)
+    ids.base62(SIGNATURE, 7, SIGNED)
 }
 
 /// An answer as a stream of events.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::SIGNATURE;
+use super::is_own;
 use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
 use crate::simulator::stage::Circumstances;
@@ -344,13 +344,16 @@ impl<'a> Walk<'a, '_> {
             "document" => self.media(place, block, false),
             "thinking" => match field("signature") {
                 None => bad(format!("{place}.thinking.signature: Field required")),
-                Some(signature) if self.strict && !signature.starts_with(SIGNATURE) => {
+                Some(signature) if self.strict && !is_own(signature) => {
                     bad(format!("{place}: Invalid `signature` in `thinking` block"))
                 }
                 Some(_) if field("thinking").is_none() => {
                     bad(format!("{place}.thinking.thinking: Field required"))
                 }
-                Some(_) => Ok(()),
+                Some(signature) => {
+                    self.ask.reasonings += usize::from(is_own(signature));
+                    Ok(())
+                }
             },
             "redacted_thinking" if field("data").is_none() => {
                 bad(format!("{place}.redacted_thinking.data: Field required"))
@@ -380,15 +383,16 @@ impl<'a> Walk<'a, '_> {
                 &["application/pdf"]
             };
             match field("media_type") {
-                Some(media) if types.contains(&media) => {}
+                Some(media) if types.contains(&media) => {
+                    if !field("data").is_some_and(|data| is_base64(data) && self.ask.inline(media, data)) {
+                        return bad(format!("{place}: invalid base64 data"));
+                    }
+                }
                 Some(_) => {
                     let types: Vec<_> = types.iter().map(|name| format!("'{name}'")).collect();
                     return bad(format!("{place}.media_type: Input should be {}", types.join(" or ")));
                 }
                 None => return bad(format!("{place}.media_type: Field required")),
-            }
-            if field("data").is_none_or(|data| !is_base64(data)) {
-                return bad(format!("{place}: invalid base64 data"));
             }
         }
         if image {

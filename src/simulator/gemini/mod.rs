@@ -18,6 +18,15 @@ pub(crate) use request::read;
 /// How signatures of this simulator begin, in base64.
 const SIGNATURE: &str = "CsimulatorGemini";
 
+/// How many letters follow: 16 + 106 letters, one more and one sign are valid base64 of 92 bytes.
+const SIGNED: usize = 106;
+
+/// Whether this is a signature of this simulator, and whole.
+fn is_own(signature: &str) -> bool {
+    let rest = signature.trim_end_matches('=').strip_prefix(SIGNATURE);
+    rest.is_some_and(|rest| rest.len() == SIGNED + 1)
+}
+
 const BAD_KEY: &str = "API key not valid. Please pass a valid API key.";
 
 /// Checks the key.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::SIGNATURE;
+use super::{SIGNATURE, SIGNED};
 use crate::simulator::script::{Answer, Call, Finish};
 use crate::simulator::stage::Scene;
 use crate::simulator::wire::{Frames, list, pretty, quoted};
@@ -51,8 +51,7 @@ fn call_part(scene: Scene<'_>, n: usize, call: &Call) -> String {
 }
 
 fn signature(answer: &Answer) -> String {
-    // 16 + 107 letters and one sign are valid base64 of 92 bytes.
-    answer.ids.base62(SIGNATURE, 7, 106) + "A="
+    answer.ids.base62(SIGNATURE, 7, SIGNED) + "A="
 }
 
 fn finish(finish: &Finish) -> &'static str {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SIGNATURE;
+use super::is_own;
 use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
 use crate::simulator::stage::Circumstances;
@@ -347,6 +347,7 @@ impl<'a> Walk<'a, '_> {
                     "Invalid value at '{place}.thought_signature' (TYPE_BYTES), Base64 decoding failed for {signature}"
                 ));
             }
+            self.ask.reasonings += usize::from(is_own(text));
         }
         if let Some(text) = part.get("text") {
             let Some(text) = text.as_str() else {
@@ -374,11 +375,14 @@ impl<'a> Walk<'a, '_> {
 
     fn media(&mut self, place: &str, media: &Value) -> Outcome {
         let kind = get(media, "mimeType").and_then(Value::as_str).unwrap_or_default();
-        if let Some(data) = media.get("data").filter(|data| !data.as_str().is_some_and(is_bytes)) {
-            return bad(format!(
-                "Invalid value at '{place}.inline_data.data' (TYPE_BYTES), Base64 decoding failed for {}",
-                data.to_string().chars().take(60).collect::<String>()
-            ));
+        if let Some(data) = media.get("data") {
+            let text = data.as_str().filter(|text| is_bytes(text));
+            if !text.is_some_and(|text| self.ask.inline(kind, text)) {
+                return bad(format!(
+                    "Invalid value at '{place}.inline_data.data' (TYPE_BYTES), Base64 decoding failed for {}",
+                    data.to_string().chars().take(60).collect::<String>()
+                ));
+            }
         }
         if kind.starts_with("image/") {
             self.ask.images += 1;
@@ -406,7 +410,7 @@ impl<'a> Walk<'a, '_> {
         }
         let own = signature
             .and_then(Value::as_str)
-            .is_some_and(|signature| signature.starts_with(SIGNATURE) || SKIP_SIGNATURE.contains(&signature));
+            .is_some_and(|signature| is_own(signature) || SKIP_SIGNATURE.contains(&signature));
         if self.strict && self.calls.is_empty() && !own {
             return bad(format!(
                 "Function call is missing a thought_signature in functionCall parts: `{name}`."

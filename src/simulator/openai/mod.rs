@@ -8,6 +8,7 @@ mod tests;
 use axum::http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
+use super::ask::{Ask, data_url};
 use super::ids::Ids;
 use super::refusal::{Refusal, kind};
 use super::stage::{bearer, is_key};
@@ -160,6 +161,29 @@ pub(crate) fn tokens(body: &Value, name: &str, least: i64) -> Result<Option<u64>
         .code("integer_below_min_value"));
     }
     Ok(u64::try_from(number).ok())
+}
+
+/// Media in a data URL; an image may also be somewhere on the web.
+pub(crate) fn media(
+    ask: &mut Ask,
+    place: &str,
+    holder: &Value,
+    name: &str,
+    expected: &str,
+) -> Result<(), Refusal> {
+    let Some(url) = holder.get(name).and_then(Value::as_str) else { return Ok(()) };
+    let web = name != "file_data" && (url.starts_with("https://") || url.starts_with("http://"));
+    if web || data_url(url).is_some_and(|(kind, data)| ask.inline(kind, data)) {
+        return Ok(());
+    }
+    let fault =
+        if url.starts_with("data:") { "an invalid one" } else { "a value without the 'data:' prefix" };
+    let place = format!("{place}.{name}");
+    Err(Refusal::bad(format!(
+        "Invalid '{place}'. Expected a base64-encoded data URL with {expected} MIME type, but got {fault}."
+    ))
+    .param(place)
+    .code("invalid_value"))
 }
 
 /// The name of a function tool.

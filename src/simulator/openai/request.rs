@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{flag, missing, tokens, tool_name, wrong_type, wrong_value};
+use super::{flag, media, missing, tokens, tool_name, wrong_type, wrong_value};
 use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
 
@@ -302,10 +302,24 @@ impl<'a> Walk<'a, '_> {
                 if part.pointer("/image_url/url").and_then(Value::as_str).is_none() {
                     return Err(missing(format!("{place}.image_url.url")));
                 }
+                media(self.ask, &format!("{place}.image_url"), &part["image_url"], "url", "an image")?;
                 self.ask.images += 1;
             }
-            Some("file") if part.get("file").is_none() => return Err(missing(format!("{place}.file"))),
-            Some("file" | "input_audio") => self.ask.documents += 1,
+            Some("file") => {
+                let Some(file) = part.get("file") else { return Err(missing(format!("{place}.file"))) };
+                media(self.ask, &format!("{place}.file"), file, "file_data", "an application/pdf")?;
+                self.ask.documents += 1;
+            }
+            Some("input_audio") => {
+                let field = |name: &str| part.pointer(&format!("/input_audio/{name}"))?.as_str();
+                let format = field("format").unwrap_or_default();
+                if !field("data").is_some_and(|data| self.ask.inline(&format!("audio/{format}"), data)) {
+                    let message =
+                        format!("Invalid '{place}.input_audio.data'. Expected base64-encoded audio.");
+                    return Err(Refusal::bad(message).param(place).code("invalid_value"));
+                }
+                self.ask.documents += 1;
+            }
             Some(other) => {
                 let known = "'text', 'image_url', 'input_audio', 'refusal', 'audio', and 'file'";
                 return Err(wrong_value(place, other, known));

@@ -12,3 +12,6 @@ pub(crate) use stream::{break_off, stream};
 
 /// How encrypted reasoning of this simulator begins.
 const ENCRYPTED: &str = "gAAAAABsimulator";
+
+/// How many letters follow.
+const SEALED: usize = 120;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::ENCRYPTED;
+use super::{ENCRYPTED, SEALED};
 use crate::simulator::ids::CREATED;
 use crate::simulator::refusal::Refusal;
 use crate::simulator::script::{Finish, Usage};
@@ -82,7 +82,7 @@ fn reasoning(scene: Scene<'_>, id: &str, done: bool) -> String {
     // What the first event carries is not what counts in the end.
     let salt = if done { 8 } else { 9 };
     let sealed = if sealed {
-        format!(r#""encrypted_content":"{}","#, scene.answer.ids.base62(ENCRYPTED, salt, 120))
+        format!(r#""encrypted_content":"{}","#, scene.answer.ids.base62(ENCRYPTED, salt, SEALED))
     } else {
         String::new()
     };

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::ENCRYPTED;
+use super::{ENCRYPTED, SEALED};
 use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
-use crate::simulator::openai::{flag, missing, tokens, tool_name, wrong_type, wrong_value};
+use crate::simulator::openai::{flag, media, missing, tokens, tool_name, wrong_type, wrong_value};
 use crate::simulator::refusal::Refusal;
 use crate::simulator::stage::Circumstances;
 
@@ -326,10 +326,12 @@ impl<'a> Walk<'a, '_> {
                 if part.get("image_url").or(part.get("file_id")).is_none() {
                     return Err(missing(format!("{place}.image_url")));
                 }
+                media(self.ask, place, part, "image_url", "an image")?;
                 self.ask.images += 1;
                 Ok(None)
             }
             ("input_file", false) => {
+                media(self.ask, place, part, "file_data", "an application/pdf")?;
                 self.ask.documents += 1;
                 Ok(None)
             }
@@ -407,7 +409,10 @@ impl<'a> Walk<'a, '_> {
         }
         self.alone = Some(id);
         let sealed = item.get("encrypted_content").and_then(Value::as_str);
-        if self.strict && !sealed.is_some_and(|sealed| sealed.starts_with(ENCRYPTED)) {
+        let rest = sealed.and_then(|sealed| sealed.strip_prefix(ENCRYPTED));
+        let own = rest.is_some_and(|rest| rest.len() == SEALED);
+        self.ask.reasonings += usize::from(own);
+        if self.strict && !own {
             return Err(Refusal::bad(format!(
                 "The encrypted content for item {id} could not be verified. Reason: Encrypted content could not be decrypted or parsed."
             ))
