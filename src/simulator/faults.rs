@@ -34,6 +34,8 @@ pub(crate) struct Faults {
     pub(crate) interleave: bool,
     /// Accept only reasoning state made by this simulator.
     pub(crate) strict: bool,
+    /// Play the model of a coding agent.
+    pub(crate) agent: bool,
 }
 
 /// How a stream breaks off.
@@ -99,6 +101,7 @@ impl Faults {
             ("must-stream", &mut self.must_stream),
             ("interleave", &mut self.interleave),
             ("strict", &mut self.strict),
+            ("agent", &mut self.agent),
         ];
         for (name, flag) in flags {
             *flag |= rest.starts_with(name);

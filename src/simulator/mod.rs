@@ -19,6 +19,12 @@
 //! * Stop sequences and token limits cut, and are reported as the provider reports them.
 //! * Requests that the provider would refuse are refused in its words and shape.
 //!
+//! # A coding agent's model
+//!
+//! With `sim-agent` in the name of the model, text in backticks is a command: each one becomes a call
+//! of the first tool with a parameter `command` or `cmd`, one per turn, and the last answer says what
+//! all of them said. That is enough for a real agent to complete a task.
+//!
 //! # Faults by model name
 //!
 //! These stand anywhere in the name of the model and may be combined:
@@ -46,6 +52,7 @@
 //! Where there is no stream, the four `…-at-…` faults answer an error status, half a body and a
 //! dropped connection, half a body and a clean end, half a body and silence.
 
+mod agent;
 mod anthropic;
 mod ask;
 mod faults;

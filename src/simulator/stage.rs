@@ -140,7 +140,13 @@ impl Stage {
         if (self.settings.must_stream || faults.must_stream) && !ask.stream {
             return Err(Refusal::bad("Stream must be set to true").param("stream"));
         }
-        let cues = Cues { ids, filler: self.filler.as_ref(), blank: faults.blank, filtered: faults.filtered };
+        let cues = Cues {
+            ids,
+            filler: self.filler.as_ref(),
+            blank: faults.blank,
+            filtered: faults.filtered,
+            agent: faults.agent,
+        };
         let answer = script::answer(&ask, cues);
         let scene = Scene {
             ask: &ask,
