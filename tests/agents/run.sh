@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Has real agents complete a task through the gateway: Claude Code, Codex, Gemini CLI and opencode, each
 # against every upstream protocol. A simulated provider plays the model (`sim-agent`, see
-# src/simulator/mod.rs): it has the agent run two commands, one after the other, and quotes their output.
+# src/simulator/mod.rs): it has the agent run two commands, one after the other, and quotes their output,
+# and like the strictest models it refuses reasoning state that is missing or another's (`sim-strict`).
 # An agent has passed if it quotes both, exits with 0 and had no request refused.
 #
 #   tests/agents/run.sh                    every agent against every upstream protocol
@@ -94,6 +95,8 @@ answered() {
 
 read -r simulator_port anthropic openai responses gemini < <(free_ports 5)
 declare -A gateways=([anthropic]=$anthropic [openai]=$openai [responses]=$responses [gemini]=$gemini)
+# Names that the gateway takes for what they look like.
+declare -A models=([anthropic]=claude-sonnet-4-5 [openai]=gpt-5 [responses]=gpt-5 [gemini]=gemini-3-pro)
 "$AIPROXY_BIN" simulate --listen "127.0.0.1:$simulator_port" >"$work/simulator.log" 2>&1 &
 children+=($!)
 urls=("http://127.0.0.1:$simulator_port/v1/models")
@@ -107,9 +110,9 @@ upstreams:
     base_url: http://127.0.0.1:$simulator_port
     available_models: [claude-sonnet-4-5, gpt-5, gemini-2.5-pro]
     model_mappings:
-      claude-sonnet-4-5: sim-agent-sim-strict
-      gpt-5: sim-agent-sim-strict
-      gemini-2.5-pro: sim-agent-sim-strict
+      claude-sonnet-4-5: ${models[$api]}-sim-agent-sim-strict
+      gpt-5: ${models[$api]}-sim-agent-sim-strict
+      gemini-2.5-pro: ${models[$api]}-sim-agent-sim-strict
 YAML
   "$AIPROXY_BIN" --config "$work/$api.yaml" >"$work/$api.log" 2>&1 &
   children+=($!)
