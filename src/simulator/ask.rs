@@ -7,6 +7,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
 use sha2::{Digest, Sha256};
 
+use super::agent::Task;
 use super::script::words;
 
 const KEPT_BYTES: usize = 4000;
@@ -98,6 +99,8 @@ pub(crate) struct Ask {
     pub(crate) user: Snippet,
     /// What the tools said in the last turn.
     pub(crate) results: Vec<Snippet>,
+    /// What the user wants done, for a model that plays an agent's.
+    pub(crate) task: Task,
     /// Pictures in the whole request.
     pub(crate) images: usize,
     /// Documents and other files in the whole request.
@@ -146,6 +149,7 @@ impl Ask {
         self.count(text);
         self.turn();
         self.user.push(text);
+        self.task.user(text);
     }
 
     /// The result of a tool, with all its texts.
@@ -156,6 +160,7 @@ impl Ask {
             self.count(text);
             result.push(text);
         }
+        self.task.result(&result);
         self.results.push(result);
     }
 

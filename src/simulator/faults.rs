@@ -36,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) strict: bool,
     /// Say this many text deltas instead of an echo, at most [`MAX_EVENTS`].
     pub(crate) events: Option<usize>,
+    /// Play the model of a coding agent.
+    pub(crate) agent: bool,
 }
 
 /// Anybody may ask for these.
@@ -106,6 +108,7 @@ impl Faults {
             ("must-stream", &mut self.must_stream),
             ("interleave", &mut self.interleave),
             ("strict", &mut self.strict),
+            ("agent", &mut self.agent),
         ];
         for (name, flag) in flags {
             *flag |= rest.starts_with(name);

@@ -21,6 +21,12 @@
 //! * Stop sequences and token limits cut, and are reported as the provider reports them.
 //! * Requests that the provider would refuse are refused in its words and shape.
 //!
+//! # A coding agent's model
+//!
+//! With `sim-agent` in the name of the model, text in backticks is a command: each one becomes a call
+//! of the first tool with a parameter `command` or `cmd`, one per turn, and the last answer says what
+//! all of them said. That is enough for a real agent to complete a task.
+//!
 //! # Faults by model name
 //!
 //! These stand anywhere in the name of the model and may be combined:
@@ -54,6 +60,7 @@
 //! `GET /simulator/departures?model=…` tells how many streams of a model were left by their client
 //! before the end, as `{"departures":n}`. It answers when there is one to tell of, or after 10 s.
 
+mod agent;
 mod anthropic;
 mod ask;
 mod departures;

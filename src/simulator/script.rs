@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::agent;
 use super::ask::{Ask, Choice, Reasoning, Tool};
 use super::ids::Ids;
 use super::schema::Sampler;
@@ -110,6 +111,8 @@ pub(crate) struct Cues<'a> {
     pub(crate) blank: bool,
     /// End like a provider's filter would.
     pub(crate) filtered: bool,
+    /// Play the model of a coding agent.
+    pub(crate) agent: bool,
 }
 
 /// Decides what to say.
@@ -129,7 +132,7 @@ pub(crate) fn answer(ask: &Ask, cues: Cues<'_>) -> Answer {
         answer.pieces = filler.pieces;
         answer.usage.output = words(&answer.text);
     } else if !cues.blank {
-        perform(ask, &mut answer);
+        perform(ask, cues.agent, &mut answer);
     }
     if cues.filtered {
         answer.finish = Finish::Filtered;
@@ -137,7 +140,7 @@ pub(crate) fn answer(ask: &Ask, cues: Cues<'_>) -> Answer {
     answer
 }
 
-fn perform(ask: &Ask, answer: &mut Answer) {
+fn perform(ask: &Ask, agent: bool, answer: &mut Answer) {
     let budget = ask.max_tokens.and_then(|most| usize::try_from(most).ok());
     let mut left = budget.unwrap_or(usize::MAX);
     if ask.reasoning != Reasoning::Off {
@@ -148,8 +151,12 @@ fn perform(ask: &Ask, answer: &mut Answer) {
         answer.reasoning = Some(shown.to_owned());
     }
     answer.usage.output = answer.usage.reasoning;
-    if calls_tools(ask) {
-        let calls = calls(ask);
+    let calls = match agent {
+        true => agent::next_call(ask).into_iter().collect(),
+        false if calls_tools(ask) => calls(ask),
+        false => Vec::new(),
+    };
+    if !calls.is_empty() {
         let cost: usize = calls.iter().map(|call| 1 + words(&call.arguments)).sum();
         if cost <= left {
             answer.usage.output += cost;
@@ -160,12 +167,14 @@ fn perform(ask: &Ask, answer: &mut Answer) {
         }
         return;
     }
-    speak(ask, left, answer);
+    let report = if agent { ask.task.report() } else { String::new() };
+    speak(ask, report, left, answer);
 }
 
-fn speak(ask: &Ask, left: usize, answer: &mut Answer) {
+fn speak(ask: &Ask, report: String, left: usize, answer: &mut Answer) {
     let mut text = match &ask.format {
         Some(schema) => Sampler { root: schema, text: ask.user.as_str(), index: 0 }.document(),
+        None if !report.is_empty() => report,
         None => echo(ask),
     };
     let stop = ask.stop.iter().filter(|stop| !stop.is_empty());

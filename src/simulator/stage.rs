@@ -149,7 +149,7 @@ impl Stage {
         }
         let filler = faults.events.and_then(|events| Filler::new(None, Some(events)));
         let filler = filler.as_ref().or(self.filler.as_ref());
-        let cues = Cues { ids, filler, blank: faults.blank, filtered: faults.filtered };
+        let cues = Cues { ids, filler, blank: faults.blank, filtered: faults.filtered, agent: faults.agent };
         let answer = script::answer(&ask, cues);
         let scene = Scene {
             ask: &ask,

@@ -212,6 +212,13 @@ pub fn all() -> Vec<Field> {
             ),
         ),
         ("`tools`: web search", tool(json!({"type": "web_search_20250305", "name": "web_search"}))),
+        (
+            "`tools`: web search, beside functions",
+            beside(
+                tool(function()),
+                json!({"tools": [function(), {"type": "web_search_20250305", "name": "web_search"}]}),
+            ),
+        ),
         ("`tools`: web search, `max_uses`", search("max_uses", json!(3))),
         (
             "`tools`: web search, `blocked_domains`",

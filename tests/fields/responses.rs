@@ -131,6 +131,10 @@ pub fn all() -> Vec<Field> {
         ("`tools`: shell", tool(json!({"type": "shell"}))),
         ("`tools`: local_shell", tool(json!({"type": "local_shell"}))),
         ("`tools`: web_search", tool(json!({"type": "web_search"}))),
+        (
+            "`tools`: web_search, beside functions",
+            beside(tool(function()), json!({"tools": [function(), {"type": "web_search"}]})),
+        ),
         ("`tools`: file_search", tool(json!({"type": "file_search", "vector_store_ids": ["vs_1"]}))),
         (
             "`tools`: code_interpreter",

@@ -301,6 +301,22 @@ impl Opaque<'_> {
     }
 }
 
+impl Request<'_> {
+    /// Whether a hosted tool is one offer among others: there are functions besides, and nothing demands
+    /// this tool. Agents offer web search with every request; without it they still work.
+    pub(crate) fn can_do_without(&self, tool: &Tool<'_>) -> bool {
+        let mut functions = self.tools.iter().filter(|tool| !matches!(tool.kind, ToolKind::Hosted { .. }));
+        // A choice that only its own protocol knows is of a hosted tool.
+        let foreign = self.extras.iter().any(|(key, _)| *key == "tool_choice");
+        match &self.tool_choice {
+            _ if foreign => false,
+            Some(ToolChoice::Tool(name)) => *name != tool.name && functions.next().is_some(),
+            Some(ToolChoice::Allowed(allowed)) => functions.any(|tool| allowed.names.contains(&tool.name)),
+            _ => functions.next().is_some(),
+        }
+    }
+}
+
 /// A tool that the model may call.
 #[derive(Clone, Debug)]
 pub struct Tool<'a> {

@@ -542,6 +542,11 @@ fn duplicate_names_and_foreign_hosted_tools_are_refused_and_search_is_mapped() {
     let got = send(&request, Protocol::Anthropic, "gemini-3-pro").unwrap();
     assert_eq!(got.body["tools"], json!([{"googleSearch": {}}]));
     assert_eq!(got.losses, "drop:web_search.max_uses");
+    request.tools = vec![function("f", SCHEMA), hosted("web_search_20250305")];
+    let got = send(&request, Protocol::Anthropic, "gemini-3-pro").unwrap();
+    assert_eq!(got.body["tools"].as_array().unwrap().len(), 1, "Google refuses both in one request");
+    assert_eq!(got.body["tools"][0]["functionDeclarations"][0]["name"], "f");
+    assert_eq!(got.losses, "drop:tools.web_search");
     request.tools = vec![hosted("computer_20250124")];
     assert!(matches!(send(&request, Protocol::Anthropic, "gemini-3-pro"), Err(RequestError::Unsupported(_))));
 }

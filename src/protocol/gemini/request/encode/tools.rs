@@ -66,7 +66,8 @@ fn declared<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<&'c
     Ok(all)
 }
 
-/// Hosted tools under Google's names. Web search is mapped, all others of foreign vendors refused.
+/// Hosted tools under Google's names. Web search is mapped, all others of foreign vendors refused. Google
+/// takes either search or functions in a request: beside functions, search is not offered.
 fn hosted<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<(Str<'c>, Raw<'c>)>, Unsupported> {
     let mut found = Vec::new();
     let mut search = false;
@@ -76,6 +77,10 @@ fn hosted<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<(Str<
                 found.push((tag.borrowed(), raw.borrowed()));
             }
             ToolKind::Hosted { tag, raw, .. } if tag.decode().starts_with("web_search") => {
+                if context.request.can_do_without(tool) {
+                    losses.drop("tools.web_search");
+                    continue;
+                }
                 search = true;
                 name_parameters(raw, losses);
             }

@@ -104,7 +104,8 @@ impl Encoder<'_> {
         w.end_object();
     }
 
-    /// Searching the web is an option of search models, and nothing else of theirs (section 2.13).
+    /// Searching the web is an option of search models, and nothing else of theirs (section 2.13). To other
+    /// models it is not offered; a request that is about nothing else is refused.
     fn web_search(&mut self, tool: &Tool<'_>, w: &mut Writer<'_>) -> Result<(), RequestError> {
         let ToolKind::Hosted { protocol, tag, raw } = &tool.kind else { return Ok(()) };
         if *protocol == Protocol::OpenAi && *tag == WEB_SEARCH {
@@ -113,7 +114,12 @@ impl Encoder<'_> {
         }
         let tag = tag.decode();
         let searches = tag.starts_with("web_search") || tag == "googleSearch" || tag == "google_search";
-        if !searches || !self.target.model.contains("search") {
+        let searcher = self.target.model.contains("search");
+        if searches && !searcher && self.request.can_do_without(tool) {
+            self.losses.drop("tools.web_search");
+            return Ok(());
+        }
+        if !searches || !searcher {
             let tag: String = tag.chars().take(64).collect();
             let message = format!("the hosted tool `{tag}` has no equivalent at this upstream");
             return Err(Unsupported::new("tools", message).into());

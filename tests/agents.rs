@@ -1,0 +1,74 @@
+//! What coding agents send, and what they would lose. `tests/agents/run.sh` has the agents themselves try.
+
+use aiproxy::protocol::canonical::{Exchange, Losses};
+use aiproxy::protocol::{
+    Endpoint, Operation, Protocol, RequestError, Target, decode_request, encode_request,
+};
+use serde_json::{Value, json};
+
+/// The request at the upstream, and the warnings.
+fn sent(client: Protocol, upstream: Protocol, body: &Value) -> Result<(Value, String), RequestError> {
+    let body = body.to_string();
+    let endpoint = Endpoint::new(client, Operation::Generate);
+    let request = decode_request(&endpoint, &body)?;
+    let exchange = Exchange::new(&request, client, upstream);
+    let (mut losses, mut out) = (Losses::default(), Vec::new());
+    encode_request(upstream, &request, &exchange, &Target::new("m"), &mut losses, &mut out)?;
+    Ok((serde_json::from_slice(&out).unwrap(), losses.header()))
+}
+
+/// As Codex asks, which offers web search with every request.
+fn codex(tool_choice: Value) -> Value {
+    json!({
+        "model": "gpt-5", "stream": true, "store": false, "input": "Hello", "tool_choice": tool_choice,
+        "tools": [
+            {"type": "function", "name": "exec_command", "strict": false, "parameters": {
+                "type": "object", "properties": {"cmd": {"type": "string"}}, "required": ["cmd"],
+            }},
+            {"type": "web_search", "external_web_access": false},
+        ],
+    })
+}
+
+/// As Claude Code searches the web: with a request about nothing else.
+fn search() -> Value {
+    json!({
+        "model": "claude-sonnet-4-5", "max_tokens": 2000,
+        "messages": [{"role": "user", "content": "Perform a web search for the query: rust"}],
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}],
+        "tool_choice": {"type": "tool", "name": "web_search"},
+    })
+}
+
+#[test]
+fn an_agent_that_offers_web_search_can_work_where_there_is_none() {
+    for (upstream, tools) in
+        [(Protocol::OpenAi, "/tools"), (Protocol::Gemini, "/tools/0/functionDeclarations")]
+    {
+        let (body, warnings) = sent(Protocol::Responses, upstream, &codex(json!("auto"))).unwrap();
+        assert_eq!(body.pointer(tools).unwrap().as_array().unwrap().len(), 1, "{upstream:?}: {body}");
+        assert!(!body.to_string().to_lowercase().contains("search"), "{upstream:?}: {body}");
+        assert!(warnings.contains("drop:tools.web_search"), "{upstream:?}: {warnings}");
+    }
+    let (body, warnings) = sent(Protocol::Responses, Protocol::Anthropic, &codex(json!("auto"))).unwrap();
+    assert_eq!(body["tools"][1]["name"], "web_search");
+    assert!(!warnings.contains("tools.web_search"), "{warnings}");
+}
+
+#[test]
+fn a_search_that_was_asked_for_is_not_skipped_in_silence() {
+    let demanded = codex(json!({"type": "web_search"}));
+    let allowed = codex(json!({"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}));
+    for body in [demanded, allowed] {
+        let refused = sent(Protocol::Responses, Protocol::OpenAi, &body);
+        assert!(matches!(refused, Err(RequestError::Unsupported(_))), "{refused:?}");
+    }
+    let refused = sent(Protocol::Anthropic, Protocol::OpenAi, &search());
+    assert!(matches!(refused, Err(RequestError::Unsupported(_))), "{refused:?}");
+    let mut beside = search();
+    beside["tools"].as_array_mut().unwrap().push(json!({"name": "f", "input_schema": {"type": "object"}}));
+    let refused = sent(Protocol::Anthropic, Protocol::OpenAi, &beside);
+    assert!(matches!(refused, Err(RequestError::Unsupported(_))), "{refused:?}");
+    let (body, _) = sent(Protocol::Anthropic, Protocol::Gemini, &search()).unwrap();
+    assert_eq!(body["tools"], json!([{"googleSearch": {}}]));
+}
