@@ -116,6 +116,27 @@ pub fn all() -> Vec<Field> {
                 {"type": "custom_tool_call_output", "call_id": "call_1", "output": "1"},
             ]}),
         ),
+        (
+            "`local_shell_call` and its output",
+            items(json!([
+                {"type": "local_shell_call", "call_id": "call_1", "action": {"type": "exec", "command": ["ls"], "env": {}}},
+                {"type": "local_shell_call_output", "call_id": "call_1", "output": "a"},
+            ])),
+        ),
+        (
+            "`shell_call` and its output",
+            items(json!([
+                {"type": "shell_call", "call_id": "call_1", "action": {"commands": ["ls"]}},
+                {"type": "shell_call_output", "call_id": "call_1", "output": [{"stdout": "a", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}]},
+            ])),
+        ),
+        (
+            "`apply_patch_call` and its output",
+            items(json!([
+                {"type": "apply_patch_call", "call_id": "call_1", "operation": {"type": "delete_file", "path": "a"}},
+                {"type": "apply_patch_call_output", "call_id": "call_1", "status": "completed"},
+            ])),
+        ),
         ("`item_reference`", items(json!([{"type": "item_reference", "id": "msg_1"}]))),
         ("`tools`", tool(function())),
         (
@@ -129,6 +150,10 @@ pub fn all() -> Vec<Field> {
         ),
         ("`tools`: apply_patch", tool(json!({"type": "apply_patch"}))),
         ("`tools`: shell", tool(json!({"type": "shell"}))),
+        (
+            "`tools`: shell in a container",
+            tool(json!({"type": "shell", "environment": {"type": "container_auto"}})),
+        ),
         ("`tools`: local_shell", tool(json!({"type": "local_shell"}))),
         ("`tools`: web_search", tool(json!({"type": "web_search"}))),
         (
@@ -149,6 +174,13 @@ pub fn all() -> Vec<Field> {
         ("`tool_choice: required`", choice(json!("required"))),
         ("`tool_choice: none`", choice(json!("none"))),
         ("`tool_choice`, one function", choice(json!({"type": "function", "name": "f"}))),
+        (
+            "`tool_choice: shell`",
+            beside(
+                tool(json!({"type": "shell"})),
+                json!({"tools": [{"type": "shell"}], "tool_choice": {"type": "shell"}}),
+            ),
+        ),
         (
             "`tool_choice: allowed_tools`",
             choice(

@@ -1,9 +1,10 @@
 //! Error bodies: read by what they say before their status, written with all that clients need
 //! (section 5).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
 use crate::protocol::json::{Error, Kind, Reader, Str, Writer};
 use crate::protocol::sse::write_named_event;
 
@@ -89,19 +90,18 @@ pub(crate) fn parse(status: u16, body: &[u8]) -> ErrorView {
     let message = fields.message.unwrap_or_else(|| format!("upstream returned status {status}"));
     let retry_after = fields.retry_after.or_else(|| try_again(&message));
     ErrorView {
-        kind,
-        message,
         code: fields.code,
         param: fields.param,
         retry_after,
         request_id: fields.request_id,
+        ..ErrorView::new(kind, message)
     }
 }
 
 /// What kind of error it is: by its words, its type, its status, in this order.
 fn classify(status: u16, fields: &Fields) -> FaultKind {
     let message = fields.message.as_deref().unwrap_or_default().to_ascii_lowercase();
-    if is_overflow(&message) || fields.code.as_deref() == Some("context_length_exceeded") {
+    if Overflow::is_told(status, &message) || fields.code.as_deref() == Some("context_length_exceeded") {
         return FaultKind::ContextLength;
     }
     let by_status = match status {
@@ -124,19 +124,6 @@ fn classify(status: u16, fields: &Fields) -> FaultKind {
         Some("invalid_request_error") if !matches!(status, 401..=499) => FaultKind::InvalidRequest,
         _ => by_status,
     }
-}
-
-/// The wordings of a context that does not fit, in lower case (T169).
-fn is_overflow(message: &str) -> bool {
-    const WORDS: [&str; 6] = [
-        "prompt is too long",
-        "input length and `max_tokens` exceed",
-        "exceeds the context window",
-        "exceed context limit",
-        "maximum context length",
-        "exceeds the maximum number of tokens",
-    ];
-    WORDS.iter().any(|words| message.contains(words))
 }
 
 /// "Please try again in 1.2s", "… in 500ms".
@@ -202,29 +189,29 @@ fn write(error: &ErrorView, out: &mut Vec<u8>) {
     w.end_object();
 }
 
-/// The message; an overflow in the words that agents compact on (T169).
-fn message(error: &ErrorView) -> std::borrow::Cow<'_, str> {
+/// The message; an overflow in the words that agents compact on, or ask for a shorter answer (T169).
+fn message(error: &ErrorView) -> Cow<'_, str> {
     let words = error.message.as_str();
-    let native =
-        words.starts_with("prompt is too long") || words.starts_with("input length and `max_tokens`");
-    if error.kind != FaultKind::ContextLength || native {
+    if error.kind != FaultKind::ContextLength || words.starts_with("input length and `max_tokens`") {
         return words.into();
     }
-    match sizes(words) {
-        Some((used, most)) => format!("prompt is too long: {used} tokens > {most} maximum").into(),
-        None => format!("prompt is too long: {words}").into(),
+    let overflow = error.overflow();
+    if let Some((prompt, answer, limit)) = overflow.answer_too_large() {
+        return format!(
+            "input length and `max_tokens` exceed context limit: {prompt} + {answer} > {limit}, \
+             decrease input length or `max_tokens` and try again"
+        )
+        .into();
+    }
+    match overflow.sizes() {
+        _ if words.starts_with(TOO_LONG) => words.into(),
+        Some((asked, limit)) => format!("{TOO_LONG}: {asked} tokens > {limit} maximum").into(),
+        None => format!("{TOO_LONG}: {words}").into(),
     }
 }
 
-/// How many tokens there were and how many may be, where the message has both.
-fn sizes(message: &str) -> Option<(u64, u64)> {
-    let mut numbers = message
-        .split(|c: char| !c.is_ascii_digit() && c != ',')
-        .filter_map(|word| word.replace(',', "").parse::<u64>().ok())
-        .filter(|number| *number >= 1000);
-    let (first, second) = (numbers.next()?, numbers.next()?);
-    (first != second).then(|| (first.max(second), first.min(second)))
-}
+/// What agents look for.
+const TOO_LONG: &str = "prompt is too long";
 
 /// Appends an error event; nothing may follow it (section 5.4).
 pub(crate) fn write_event(error: &ErrorView, out: &mut Vec<u8>) {
@@ -254,6 +241,15 @@ mod tests {
             (
                 "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
                 "input length and `max_tokens` exceed context limit: 1 + 2 > 2",
+            ),
+            // The prompt fits: to compact it would not help, to ask for less does.
+            (
+                "This model's maximum context length is 32768 tokens. However, you requested 34000 tokens (2000 in the messages, 32000 in the completion).",
+                "input length and `max_tokens` exceed context limit: 2000 + 32000 > 32768, decrease input length or `max_tokens` and try again",
+            ),
+            (
+                "Input is too long for requested model.",
+                "prompt is too long: Input is too long for requested model.",
             ),
         ] {
             let body = format!(

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use super::Overflow;
+
 /// The kinds of failure that protocols tell apart (5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are those of the table in 5.2")]
@@ -107,6 +109,12 @@ impl ErrorView {
             retry_after: None,
             request_id: None,
         }
+    }
+
+    /// How much was asked and how much fits, as far as the words say so.
+    #[must_use]
+    pub fn overflow(&self) -> Overflow {
+        Overflow::read(&self.message)
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Exchange {
     pub tool_names: NameMap,
     /// The client's names of free-text tools: their calls go back as custom calls.
     pub custom_tools: Vec<String>,
+    /// Types of the client's own tools that went as functions: their calls go back in the native shape.
+    pub client_tools: Vec<String>,
     /// Members that a Responses answer repeats of its request, with raw JSON values.
     pub echo: Vec<(&'static str, String)>,
     /// Seconds since 1970, for answers that carry a date of their own.
@@ -63,6 +65,14 @@ impl Exchange {
                 .iter()
                 .filter(|t| matches!(t.kind, ToolKind::Custom { .. }))
                 .map(|t| t.name.decode().into_owned())
+                .collect(),
+            client_tools: request
+                .tools
+                .iter()
+                .filter_map(|t| match &t.kind {
+                    ToolKind::Client { tag, .. } => Some(tag.decode().into_owned()),
+                    _ => None,
+                })
                 .collect(),
             echo: request.echo.iter().map(|(k, v)| (*k, v.as_str().to_owned())).collect(),
             created: 0,

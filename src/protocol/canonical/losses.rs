@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::protocol::json::Str;
+
 /// What was done to a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the words are those of the header")]
@@ -63,6 +65,11 @@ impl Losses {
         let field: String =
             field.chars().filter(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).take(64).collect();
         self.push(Loss { action, field: Cow::Owned(field) });
+    }
+
+    /// A tool of the client's that became a function.
+    pub fn emulate_tool(&mut self, tag: &Str<'_>) {
+        self.add_named(Action::Emulate, &format!("tools.{}", tag.decode()));
     }
 
     /// Shorthand for the most common action.

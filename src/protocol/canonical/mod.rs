@@ -13,6 +13,7 @@ mod event;
 mod exchange;
 mod losses;
 pub mod media;
+mod overflow;
 mod request;
 mod response;
 mod sequence;
@@ -23,6 +24,7 @@ pub use event::{Delta, Event, PartHeader, PartMeta};
 pub use exchange::{Exchange, IdSource, NameMap};
 pub(crate) use exchange::{derived_id, fit_call_id};
 pub use losses::{Action, Loss, Losses};
+pub use overflow::Overflow;
 pub use request::{
     Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Opaque, OpaqueKind,
     Output, Part, PartKind, Provider, Reasoning, ReasoningMode, Request, Role, Sampling, Service, State,

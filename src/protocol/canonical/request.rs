@@ -344,6 +344,14 @@ pub enum ToolKind<'a> {
         /// The `format` member.
         format: Option<Raw<'a>>,
     },
+    /// A tool that the client runs and whose shape only its protocol knows (`apply_patch`). Elsewhere it is a
+    /// function: name, description and schema are those of the tool.
+    Client {
+        /// Its type.
+        tag: Str<'a>,
+        /// All of it.
+        raw: Raw<'a>,
+    },
     /// A tool that the provider runs, or whose schema only it knows.
     Hosted {
         /// Whose.

@@ -1,21 +1,12 @@
 //! Errors: Google's `{"error":{code,message,status,details}}` to the hub and back (5.1–5.4).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::keys::each;
-use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
 use crate::protocol::json::{Error, Kind, Reader, Writer};
 use crate::protocol::sse;
-
-/// The texts by which vendors say that a prompt is too long.
-const OVERFLOW: [&str; 6] = [
-    "context_length_exceeded",
-    "prompt is too long",
-    "input length and `max_tokens` exceed",
-    "exceeds the context window",
-    "maximum context length",
-    "exceeds the maximum number of tokens",
-];
 
 /// A quota per day is not back in a minute, whatever the hint says (5.2).
 const DAILY_QUOTA: Duration = Duration::from_secs(3600);
@@ -85,7 +76,7 @@ impl Body {
         if self.reasons.iter().any(|r| matches!(r.as_str(), "API_KEY_INVALID" | "API_KEY_EXPIRED")) {
             return FaultKind::Authentication;
         }
-        if OVERFLOW.iter().any(|text| message.contains(text)) {
+        if Overflow::is_told(http_status, message) {
             return FaultKind::ContextLength;
         }
         // An error inside a 200 has its status in the body.
@@ -198,10 +189,7 @@ pub(crate) fn write_event(error: &ErrorView, out: &mut Vec<u8>) {
 fn write_head(error: &ErrorView, status: u16, name: &str, w: &mut Writer<'_>) {
     w.key("code").u64(u64::from(status));
     w.key("message");
-    match error.kind {
-        FaultKind::ContextLength => w.text(&overflow_message(&error.message)),
-        _ => w.text(&error.message),
-    };
+    w.text(&message(error));
     w.key("status").text(name);
 }
 
@@ -213,7 +201,7 @@ fn write_details(error: &ErrorView, w: &mut Writer<'_>) {
     if let Some(param) = &error.param {
         w.begin_object().key("@type").text("type.googleapis.com/google.rpc.BadRequest");
         w.key("fieldViolations").begin_array().begin_object();
-        w.key("field").text(param).key("description").text(&error.message);
+        w.key("field").text(param).key("description").text(&message(error));
         w.end_object().end_array().end_object();
     }
     if let Some(delay) = error.retry_after {
@@ -256,38 +244,19 @@ fn status_of(kind: FaultKind) -> (u16, &'static str) {
     (status, name)
 }
 
-/// Google's own wording, which its clients know, with the numbers of whoever spoke.
-fn overflow_message(message: &str) -> String {
-    match overflow_numbers(message) {
-        Some((tokens, limit)) => format!(
-            "The input token count ({tokens}) exceeds the maximum number of tokens allowed ({limit})."
-        ),
-        None => message.to_owned(),
+/// The message; an overflow in Google's own wording, which its clients know (T169).
+fn message(error: &ErrorView) -> Cow<'_, str> {
+    const TOO_MANY: &str = "exceeds the maximum number of tokens allowed";
+    let words = error.message.as_str();
+    if error.kind != FaultKind::ContextLength || words.contains(TOO_MANY) {
+        return words.into();
     }
-}
-
-/// How many tokens there were, and how many there may be.
-fn overflow_numbers(message: &str) -> Option<(u64, u64)> {
-    // "A + B > C": the sum is what is too much.
-    if let Some((left, right)) = message.split_once('>') {
-        let tokens = numbers(left).fold(0u64, u64::saturating_add);
-        let limit = numbers(right).next()?;
-        return (tokens > limit).then_some((tokens, limit));
+    let overflow = error.overflow();
+    match (overflow.asked, overflow.limit) {
+        (Some(asked), Some(limit)) => format!("The input token count ({asked}) {TOO_MANY} ({limit}).").into(),
+        (None, Some(limit)) => format!("The input token count {TOO_MANY} ({limit}).").into(),
+        _ => format!("The input token count {TOO_MANY}: {words}").into(),
     }
-    // In any order: the prompt is larger than the limit, and both than all other numbers.
-    let mut all: Vec<u64> = numbers(message).take(16).collect();
-    all.sort_unstable();
-    match all.as_slice() {
-        [.., limit, tokens] if limit < tokens => Some((*tokens, *limit)),
-        _ => None,
-    }
-}
-
-/// The numbers of a text, thousands separators or not; small ones are names of models.
-fn numbers(text: &str) -> impl Iterator<Item = u64> + '_ {
-    text.split(|c: char| !c.is_ascii_digit() && c != ',')
-        .filter_map(|run| run.trim_matches(',').replace(',', "").parse().ok())
-        .filter(|number| *number >= 100)
 }
 
 #[cfg(test)]
@@ -311,19 +280,29 @@ mod tests {
     fn t169_an_overflow_is_known_by_its_words() {
         let body = r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."}}"#;
         assert_eq!(kind(400, body), FaultKind::ContextLength);
-        for (message, want) in [
-            ("prompt is too long: 204000 tokens > 200000 maximum", Some((204_000, 200_000))),
+    }
+
+    #[test]
+    fn t169_an_overflow_is_told_in_googles_words() {
+        for (words, told) in [
             (
-                "input length and `max_tokens` exceed context limit: 198000 + 8000 > 200000",
-                Some((206_000, 200_000)),
+                "prompt is too long: 204000 tokens > 200000 maximum",
+                "The input token count (204000) exceeds the maximum number of tokens allowed (200000).",
             ),
             (
-                "This model's maximum context length is 128,000 tokens. You sent 130,500 tokens.",
-                Some((130_500, 128_000)),
+                "This model's maximum context length is 128,000 tokens.",
+                "The input token count exceeds the maximum number of tokens allowed (128000).",
             ),
-            ("too long", None),
+            ("too long", "The input token count exceeds the maximum number of tokens allowed: too long"),
+            (
+                "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+                "The input token count (9) exceeds the maximum number of tokens allowed (8).",
+            ),
         ] {
-            assert_eq!(overflow_numbers(message), want, "{message}");
+            let (status, body) = render(&ErrorView::new(FaultKind::ContextLength, words));
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((status, &body["error"]["status"]), (400, &json!("INVALID_ARGUMENT")));
+            assert_eq!(body["error"]["message"], told);
         }
     }
 

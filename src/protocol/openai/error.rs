@@ -1,8 +1,9 @@
 //! Errors: read from any Chat server, written as OpenAI's own (sections 5.1, 5.2, 5.4).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
 use crate::protocol::json::{self, Error, Kind, Reader, Str, Writer};
 use crate::protocol::sse;
 
@@ -18,6 +19,9 @@ struct Fields<'a> {
     param: Option<Str<'a>>,
     /// OpenRouter: the words of the provider behind it.
     inner: Option<Str<'a>>,
+    /// llama.cpp: the size of the prompt, and of the context.
+    prompt: Option<u64>,
+    context: Option<u64>,
 }
 
 impl<'a> Fields<'a> {
@@ -28,6 +32,8 @@ impl<'a> Fields<'a> {
                 "code" => self.code = text(value)?.or(self.code.take()),
                 "type" => self.kind = text(value)?,
                 "param" => self.param = value.lenient_string()?,
+                "n_prompt_tokens" => self.prompt = value.lenient_u64()?,
+                "n_ctx" => self.context = value.lenient_u64()?,
                 "metadata" => value.lenient_object(|key, value| {
                     if key == "raw" {
                         self.inner = value.lenient_string()?;
@@ -95,18 +101,27 @@ fn view(status: u16, fields: &Fields<'_>) -> ErrorView {
     let (code, kind) = (word(&fields.code), word(&fields.kind));
     // A code that repeats the status says nothing.
     let says_more = !code.is_empty() && code.parse::<u16>().is_err();
+    let fault = classify(status, &code, &kind, &message);
+    if let (FaultKind::ContextLength, Some(asked), Some(limit)) = (fault, fields.prompt, fields.context)
+        && Overflow::read(&message).sizes().is_none()
+    {
+        message = format!("request ({asked} tokens) exceeds the available context size ({limit} tokens)");
+    }
     ErrorView {
         code: says_more.then(|| code.clone()),
         param: fields.param.as_ref().map(|p| p.decode().into_owned()),
         retry_after: retry_hint(&message),
-        ..ErrorView::new(classify(status, &code, &kind, &message), message)
+        ..ErrorView::new(fault, message)
     }
 }
 
 /// The kind of an error, by its words before its status (section 5.2).
 fn classify(status: u16, code: &str, kind: &str, message: &str) -> FaultKind {
-    let lower = message.to_ascii_lowercase();
-    if is_overflow(code, &lower) && matches!(status, 400 | 413 | 422 | 500..=599) {
+    let by_code = matches!(
+        code,
+        "context_length_exceeded" | "string_above_max_length" | "model_max_prompt_tokens_exceeded"
+    ) || kind == "exceed_context_size_error";
+    if (by_code || Overflow::is_told(status, message)) && matches!(status, 400 | 413 | 422 | 500..=599) {
         return FaultKind::ContextLength;
     }
     by_word(code, status).or_else(|| by_word(kind, status)).unwrap_or_else(|| by_status(status))
@@ -135,21 +150,6 @@ fn by_word(word: &str, status: u16) -> Option<FaultKind> {
 
 fn by_status(status: u16) -> FaultKind {
     FaultKind::from_status(status)
-}
-
-fn is_overflow(code: &str, message: &str) -> bool {
-    const WORDS: [&str; 7] = [
-        "context_length_exceeded",
-        "prompt is too long",
-        "maximum context length",
-        "exceeds the context window",
-        "exceeds the maximum number of tokens",
-        "input length and `max_tokens` exceed",
-        "exceeds the available context size",
-    ];
-    code == "context_length_exceeded"
-        || code == "string_above_max_length"
-        || WORDS.iter().any(|words| message.contains(words))
 }
 
 /// "Please try again in 1.2s", "in 20ms", "in 6m0s".
@@ -201,6 +201,18 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
     }
 }
 
+/// The message; an overflow in OpenAI's words, which clients look for beside the code (T169).
+fn message(error: &ErrorView) -> Cow<'_, str> {
+    let words = error.message.as_str();
+    if error.kind != FaultKind::ContextLength || words.contains("maximum context length is ") {
+        return words.into();
+    }
+    match error.overflow().in_openai_words() {
+        Some(told) => told.into(),
+        None => format!("The request exceeds this model's maximum context length: {words}").into(),
+    }
+}
+
 /// All four keys are required by the official types.
 fn write(error: &ErrorView, out: &mut Vec<u8>) {
     let (kind, code) = words(error.kind);
@@ -209,7 +221,7 @@ fn write(error: &ErrorView, out: &mut Vec<u8>) {
     let mut w = Writer::new(out);
     w.begin_object();
     w.key("error").begin_object();
-    w.key("message").text(&error.message);
+    w.key("message").text(&message(error));
     w.key("type").text(kind);
     match &error.param {
         Some(param) => w.key("param").text(param),

@@ -1,10 +1,11 @@
 //! Errors of the OpenAI family: reading an upstream's, writing a client's (section 5).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{object, usage};
 use crate::protocol::Observation;
-use crate::protocol::canonical::{ErrorView, FaultKind};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
 use crate::protocol::json::{self, Error, Kind, Object, Reader, Writer};
 use crate::protocol::sse;
 
@@ -131,7 +132,7 @@ fn unreadable(status: u16, body: &[u8]) -> String {
 fn classify(code: Option<&str>, kind: Option<&str>, message: &str, status: u16) -> FaultKind {
     code.and_then(known_code)
         .or_else(|| kind.and_then(known_code))
-        .or_else(|| is_context_overflow(message).then_some(FaultKind::ContextLength))
+        .or_else(|| Overflow::is_told(status, message).then_some(FaultKind::ContextLength))
         .unwrap_or_else(|| by_status([code, kind], status))
 }
 
@@ -174,20 +175,6 @@ fn known_code(code: &str) -> Option<FaultKind> {
     })
 }
 
-/// T169: the wordings of a full context window, across servers.
-fn is_context_overflow(message: &str) -> bool {
-    const WORDS: [&str; 6] = [
-        "context_length_exceeded",
-        "prompt is too long",
-        "input length and `max_tokens` exceed",
-        "exceeds the context window",
-        "maximum context length",
-        "exceeds the maximum number of tokens",
-    ];
-    let message = message.to_ascii_lowercase();
-    WORDS.iter().any(|words| message.contains(words))
-}
-
 /// "Please try again in 1.2s", "… in 6m0s", "… in 20ms" (T167).
 fn retry_hint(message: &str) -> Option<Duration> {
     let (_, rest) = message.split_once("try again in ")?;
@@ -222,7 +209,7 @@ pub(crate) fn render(error: &ErrorView) -> (u16, Vec<u8>) {
     let mut w = Writer::new(&mut out);
     w.begin_object();
     w.key("error").begin_object();
-    w.key("message").text(&error.message);
+    w.key("message").text(&message(error));
     w.key("type").text(kind);
     w.key("param");
     optional(error.param.as_deref(), &mut w);
@@ -232,6 +219,20 @@ pub(crate) fn render(error: &ErrorView) -> (u16, Vec<u8>) {
     // An account without credit is told with 429 here (section 5.2).
     let status = if error.kind == FaultKind::Billing { 429 } else { error.kind.status() };
     (status, out)
+}
+
+/// The message; an overflow in OpenAI's words, which clients look for beside the code (T169).
+fn message(error: &ErrorView) -> Cow<'_, str> {
+    const WINDOW: &str = "exceeds the context window of this model";
+    let words = error.message.as_str();
+    let native = words.contains("maximum context length is ") || words.contains(WINDOW);
+    if error.kind != FaultKind::ContextLength || native {
+        return words.into();
+    }
+    match error.overflow().in_openai_words() {
+        Some(told) => told.into(),
+        None => format!("Your input {WINDOW}: {words}").into(),
+    }
 }
 
 fn optional(value: Option<&str>, w: &mut Writer<'_>) {
@@ -289,7 +290,7 @@ pub(super) fn write_failure(error: &ErrorView, w: &mut Writer<'_>) {
         Some(delay) if error.kind == FaultKind::RateLimit && !error.message.contains("try again in ") => {
             w.text(&format!("{} Please try again in {:.3}s.", error.message, delay.as_secs_f64()))
         }
-        _ => w.text(&error.message),
+        _ => w.text(&message(error)),
     };
     w.end_object();
 }

@@ -24,6 +24,7 @@
 pub(super) mod aggregate;
 pub(super) mod error;
 mod item;
+mod native;
 mod object;
 pub(super) mod observe;
 pub(super) mod request;

@@ -56,6 +56,10 @@ pub(super) fn tools(
     for (tool, mark) in tools {
         match &tool.kind {
             ToolKind::Function => function(context, tool, *mark, losses, w),
+            ToolKind::Client { tag, .. } => {
+                losses.emulate_tool(tag);
+                function(context, tool, *mark, losses, w);
+            }
             ToolKind::Custom { format } => custom(context, tool, format.as_ref(), *mark, losses, w),
             ToolKind::Hosted { protocol: Protocol::Anthropic, raw, .. } => {
                 w.raw(raw);

@@ -87,3 +87,36 @@ fn t047_an_error_in_mid_stream_is_one_event_and_no_done() {
         "data: {\"error\":{\"message\":\"busy\",\"type\":\"server_error\",\"param\":null,\"code\":\"server_overloaded\"}}\n\n"
     );
 }
+
+#[test]
+fn t169_a_full_context_is_told_in_the_words_that_clients_look_for() {
+    for (words, told) in [
+        (
+            "prompt is too long: 204000 tokens > 200000 maximum",
+            "This model's maximum context length is 200000 tokens. However, your messages resulted in 204000 tokens. Please reduce the length of the messages.",
+        ),
+        (
+            "input length and `max_tokens` exceed context limit: 198000 + 8000 > 200000",
+            "This model's maximum context length is 200000 tokens. However, you requested 206000 tokens (198000 in the messages, 8000 in the completion). Please reduce the length of the messages or completion.",
+        ),
+        (
+            "The input token count exceeds the maximum number of tokens allowed (1048576).",
+            "This model's maximum context length is 1048576 tokens. Please reduce the length of the messages.",
+        ),
+        ("too much", "The request exceeds this model's maximum context length: too much"),
+    ] {
+        let (status, body) = render(&ErrorView::new(FaultKind::ContextLength, words));
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(status, 400);
+        assert_eq!(body["error"]["message"], told);
+        assert_eq!(body["error"]["code"], "context_length_exceeded");
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+    }
+}
+
+#[test]
+fn t169_llama_cpp_gives_its_figures_as_members() {
+    let body = br#"{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error","n_prompt_tokens":8320,"n_ctx":4096}}"#;
+    let view = parse(400, body);
+    assert_eq!((view.kind, view.overflow().sizes()), (FaultKind::ContextLength, Some((8320, 4096))));
+}

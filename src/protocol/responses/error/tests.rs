@@ -138,3 +138,29 @@ fn t055_t056_a_relayed_stream_fails_in_its_own_name_and_number() {
     assert_eq!(event["response"]["error"], json!({"code": "server_error", "message": "cut off"}));
     assert_eq!(event["response"]["usage"]["input_tokens"], 3);
 }
+
+#[test]
+fn t169_a_full_context_is_told_in_the_words_that_clients_look_for() {
+    for (words, told) in [
+        (
+            "prompt is too long: 204000 tokens > 200000 maximum",
+            "This model's maximum context length is 200000 tokens. However, your messages resulted in 204000 tokens. Please reduce the length of the messages.",
+        ),
+        ("too much", "Your input exceeds the context window of this model: too much"),
+        (
+            "Your input exceeds the context window of this model.",
+            "Your input exceeds the context window of this model.",
+        ),
+    ] {
+        let error = ErrorView::new(FaultKind::ContextLength, words);
+        let (status, body) = render(&error);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, &body["error"]["message"]), (400, &json!(told)));
+        assert_eq!(body["error"]["code"], "context_length_exceeded");
+        // And where the answer had begun.
+        let mut failure = Vec::new();
+        write_failure(&error, &mut Writer::new(&mut failure));
+        let failure: Value = serde_json::from_slice(&failure).unwrap();
+        assert_eq!(failure, json!({"code": "context_length_exceeded", "message": told}));
+    }
+}

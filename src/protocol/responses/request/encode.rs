@@ -134,6 +134,9 @@ impl Encoder<'_, '_, '_> {
         match &tool.kind {
             ToolKind::Hosted { protocol, tag, raw } => return self.hosted(*protocol, tag, raw, w),
             ToolKind::Function => self.function(tool, w),
+            ToolKind::Client { raw, .. } => {
+                w.raw(raw);
+            }
             ToolKind::Custom { format } => {
                 w.begin_object();
                 w.key("type").text("custom");
@@ -227,6 +230,10 @@ impl Encoder<'_, '_, '_> {
         let tool = self.request.tools.iter().find(|tool| tool.name == *name);
         let custom = tool.is_some_and(|tool| matches!(tool.kind, ToolKind::Custom { .. }));
         w.begin_object();
+        if let Some(ToolKind::Client { tag, .. }) = tool.map(|tool| &tool.kind) {
+            w.key("type").string(tag).end_object();
+            return;
+        }
         w.key("type").text(if custom { "custom" } else { "function" });
         w.key("name").string(&self.exchange.tool_names.upstream(name));
         w.end_object();

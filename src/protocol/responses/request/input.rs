@@ -6,8 +6,9 @@ use super::content;
 use super::tools::Toolbox;
 use crate::protocol::canonical::envelope::{self, Opened};
 use crate::protocol::canonical::{Opaque, OpaqueKind, Part, PartKind, Provider, Role, SystemBlock, Turn};
-use crate::protocol::json::{Kind, Later, Reader, Str};
+use crate::protocol::json::{Kind, Later, Raw, Reader, Str};
 use crate::protocol::responses::item::{arguments, flat_name, reasoning_text};
+use crate::protocol::responses::native::Native;
 use crate::protocol::{Protocol, RequestError};
 
 /// What `input` holds, in the hub's order.
@@ -21,6 +22,8 @@ pub(super) struct Conversation<'a> {
     pub(super) mutated: bool,
     /// State without text that waits for the call it belongs to (1.8, carriers).
     carried: Option<Opened>,
+    /// Ids of native calls and their call ids: some outputs name the former.
+    native_ids: Vec<(Str<'a>, Str<'a>)>,
 }
 
 /// The members of an item, before its type is known.
@@ -39,6 +42,9 @@ struct Item<'a> {
     /// The content of a message whose type came first.
     parts: Option<Vec<Part<'a>>>,
     output: Option<Later<'a>>,
+    /// What a call of a shell or a patch is to do.
+    action: Option<Raw<'a>>,
+    status: Str<'a>,
     summary: Option<Reader<'a>>,
     tools: Option<Reader<'a>>,
 }
@@ -76,8 +82,17 @@ impl<'a> Conversation<'a> {
         value.object(|key, value| item.read(key, value))?;
         let kind = item.kind.clone();
         let kind = kind.decode();
-        if !matches!(&*kind, "function_call" | "custom_tool_call") {
+        let native = Native::of_item(&kind);
+        if !matches!(&*kind, "function_call" | "custom_tool_call") && !matches!(native, Some((_, false))) {
             self.mutated |= self.carried.take().is_some();
+        }
+        match native {
+            Some((tool, true)) => return self.native_result(tool, item),
+            Some((tool, false)) => {
+                self.native_call(tool, item);
+                return Ok(());
+            }
+            None => {}
         }
         match &*kind {
             "" | "message" => return self.message_item(index, item),
@@ -194,6 +209,30 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    /// A call of a tool that is a function elsewhere. Nothing calls it back to its shape on the way to an upstream:
+    /// the same protocol never comes this way.
+    fn native_call(&mut self, tool: Native, mut item: Item<'a>) {
+        if !item.id.is_empty() && !item.call_id.is_empty() {
+            self.native_ids.push((item.id.clone(), item.call_id.clone()));
+        }
+        item.name = tool.name().into();
+        item.arguments = tool.arguments(item.action.take());
+        self.call(item, false);
+    }
+
+    fn native_result(&mut self, tool: Native, item: Item<'a>) -> Result<(), RequestError> {
+        let (content, is_error) = tool.result(item.output, &item.status)?;
+        let call_id = if item.call_id.is_empty() {
+            let known = self.native_ids.iter().find(|(id, _)| *id == item.id);
+            known.map_or(item.id, |(_, call_id)| call_id.clone())
+        } else {
+            item.call_id
+        };
+        let kind = PartKind::ToolResult { call_id, name: None, content, is_error, custom: false };
+        self.push_result(Part::new(kind));
+        Ok(())
+    }
+
     /// Results that follow one another are one turn.
     fn push_result(&mut self, part: Part<'a>) {
         match self.turns.last_mut() {
@@ -255,6 +294,11 @@ impl<'a> Item<'a> {
             "name" => &mut self.name,
             "namespace" => &mut self.namespace,
             "encrypted_content" => &mut self.encrypted,
+            "status" => &mut self.status,
+            "action" | "operation" => {
+                self.action = Some(value.raw()?);
+                return Ok(());
+            }
             "arguments" => {
                 self.arguments = arguments(value)?;
                 return Ok(());

@@ -2,8 +2,9 @@
 
 use super::strict;
 use crate::protocol::canonical::{Allowed, Tool, ToolChoice, ToolKind};
-use crate::protocol::json::{Error, Kind, Raw, Reader, Str, Writer, string_from_utf8};
+use crate::protocol::json::{Error, Kind, Object, Raw, Reader, Str, Writer, string_from_utf8};
 use crate::protocol::responses::item::flat_name;
+use crate::protocol::responses::native::Native;
 use crate::protocol::{Protocol, RequestError};
 
 /// The tools of a request, from its `tools` and from its items.
@@ -26,6 +27,7 @@ struct Members<'a> {
     strict: Option<bool>,
     format: Option<Raw<'a>>,
     tools: Option<Reader<'a>>,
+    environment: Option<Raw<'a>>,
     deferred: bool,
 }
 
@@ -65,6 +67,17 @@ impl<'a> Toolbox<'a> {
         let mut m = Members::default();
         value.object(|key, value| m.read(key, value))?;
         self.deferred |= m.deferred;
+        if let Some(native) = Native::of_tool(&m.kind.decode()).filter(|_| !m.runs_at_openai()) {
+            self.tools.push(Tool {
+                name: native.name().into(),
+                description: Some(native.description(m.environment.as_ref())),
+                schema: Some(native.schema()),
+                strict: None,
+                kind: ToolKind::Client { tag: native.name().into(), raw: whole.raw()? },
+                cache: None,
+            });
+            return Ok(());
+        }
         match &*m.kind.decode() {
             // A type may be missing where only functions are known.
             "function" | "" => {
@@ -126,6 +139,7 @@ impl<'a> Members<'a> {
             "strict" => self.strict = value.boolean_or_null()?,
             "format" => self.format = Some(value.raw()?),
             "tools" => self.tools = Some(value.clone()),
+            "environment" => self.environment = Some(value.raw()?),
             "defer_loading" => self.deferred = value.boolean_or_null()? == Some(true),
             // The nested shape of the sister protocol.
             "function" if value.peek()? == Kind::Object => value.object(|key, value| match key {
@@ -135,6 +149,16 @@ impl<'a> Members<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether the tool works in a container of the provider's: that is nobody else's to run.
+    fn runs_at_openai(&self) -> bool {
+        let environment = self.environment.as_ref().filter(|raw| !raw.is_null());
+        let kind = environment.map(|raw| Object::parse(raw.as_str()).unwrap_or_default());
+        kind.is_some_and(|environment| {
+            environment.get("type").and_then(|kind| kind.as_text().map(Str::into_owned)).unwrap_or_default()
+                != "local"
+        })
     }
 
     fn nested(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), RequestError> {
@@ -180,7 +204,10 @@ pub(super) fn choice<'a>(value: &mut Reader<'a>) -> Result<Choice<'a>, RequestEr
     Ok(match (&*kind.decode(), allowed) {
         ("function" | "custom", _) if !name.name.is_empty() => Choice::Known(ToolChoice::Tool(name.flat())),
         ("allowed_tools", Some(names)) => Choice::Known(ToolChoice::Allowed(Allowed { names, required })),
-        _ => Choice::Foreign(whole.raw()?),
+        (tag, _) => match Native::of_tool(tag) {
+            Some(native) => Choice::Known(ToolChoice::Tool(native.name().into())),
+            None => Choice::Foreign(whole.raw()?),
+        },
     })
 }
 
@@ -225,6 +252,10 @@ fn names<'a>(value: &mut Reader<'a>) -> Result<Option<Vec<Str<'a>>>, Error> {
             }
             named.read(key, value)
         })?;
+        if let Some(native) = Native::of_tool(&kind.decode()) {
+            named.name = native.name().into();
+            kind = Str::EMPTY;
+        }
         let is_client = kind.is_empty() || kind == "function" || kind == "custom";
         if named.name.is_empty() || !is_client {
             names = None;

@@ -2,6 +2,7 @@
 
 use crate::protocol::canonical::{Citation, Opaque};
 use crate::protocol::json::{Str, Writer};
+use crate::protocol::responses::native::Native;
 
 /// The open item, if any.
 #[derive(Debug, Default)]
@@ -61,7 +62,9 @@ pub(super) struct Call {
     pub(super) custom: bool,
     /// Whether the arguments are an object around the free text that the client's tool takes.
     pub(super) wrapped: bool,
-    /// Whether nothing has been sent of it: its state must go before it.
+    /// The tool that it goes back to, if that is no function: `arguments` is its action then, once it is closed.
+    pub(super) native: Option<Native>,
+    /// Whether nothing has been sent of it: its state must go before it, or its shape is known at its end only.
     pub(super) held: bool,
     /// Escaped.
     pub(super) arguments: Vec<u8>,
@@ -212,13 +215,22 @@ impl Call {
     pub(super) fn write(&self, done: bool, complete: bool, w: &mut Writer<'_>) {
         w.begin_object();
         w.key("id").text(&self.id);
-        w.key("type").text(if self.custom { "custom_tool_call" } else { "function_call" });
+        w.key("type").text(match self.native {
+            Some(native) => native.call_type(),
+            None if self.custom => "custom_tool_call",
+            None => "function_call",
+        });
         w.key("status").text(match (done, complete) {
             (false, _) => "in_progress",
             (true, true) => "completed",
             (true, false) => "incomplete",
         });
         w.key("call_id").text(&self.call_id);
+        if let Some(native) = self.native {
+            w.key(native.member()).json(&String::from_utf8_lossy(&self.arguments));
+            w.end_object();
+            return;
+        }
         w.key("name").string(&self.name);
         if let Some(namespace) = &self.namespace {
             w.key("namespace").string(namespace);

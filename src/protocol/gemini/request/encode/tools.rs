@@ -90,7 +90,7 @@ fn hosted<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<(Str<
                     "this upstream cannot run the tool",
                 ));
             }
-            ToolKind::Function | ToolKind::Custom { .. } => {}
+            ToolKind::Function | ToolKind::Custom { .. } | ToolKind::Client { .. } => {}
         }
     }
     if let Some((_, raw)) = context.request.extras.iter().find(|(key, _)| *key == SEARCH_OPTIONS) {
@@ -123,6 +123,9 @@ fn write_declaration(context: &Context<'_>, tool: &Tool<'_>, losses: &mut Losses
         losses.add(Action::Emulate, "custom_tool");
         write_custom(context, tool, format, losses, w);
     } else {
+        if let ToolKind::Client { tag, .. } = &tool.kind {
+            losses.emulate_tool(tag);
+        }
         if let Some(description) = tool.description.as_ref().filter(|text| !text.is_empty()) {
             w.key("description").string(description);
         }

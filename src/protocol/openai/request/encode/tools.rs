@@ -52,6 +52,10 @@ impl Encoder<'_> {
             ToolKind::Custom { format } if official => self.custom(tool, format.as_ref(), w),
             ToolKind::Custom { format } => self.emulated(tool, format.as_ref(), w),
             ToolKind::Function => self.function(tool, w),
+            ToolKind::Client { tag, .. } => {
+                self.losses.emulate_tool(tag);
+                self.function(tool, w);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ impl Encoder {
     pub(super) fn open_call(&mut self, id: &Str<'_>, name: &Str<'_>, custom: bool, out: &mut Vec<u8>) {
         self.close(out);
         let (name, namespace, is_free_text) = self.settings.client_name(name);
+        let native = self.settings.native(&name);
         let is_custom = custom || is_free_text;
         let mut call = Call {
             id: String::new(),
@@ -22,7 +23,8 @@ impl Encoder {
             namespace,
             custom: is_custom,
             wrapped: is_free_text && !custom,
-            held: self.settings.hold_calls,
+            native,
+            held: self.settings.hold_calls || native.is_some(),
             arguments: Vec::new(),
             opaque: None,
         };
@@ -33,7 +35,11 @@ impl Encoder {
     }
 
     pub(super) fn announce_call(&mut self, call: &mut Call, out: &mut Vec<u8>) {
-        call.id = self.ids.hex(if call.custom { "ctc_" } else { "fc_" });
+        call.id = self.ids.hex(match call.native {
+            Some(native) => native.id_prefix(),
+            None if call.custom => "ctc_",
+            None => "fc_",
+        });
         self.added(out, |w| call.write(false, true, w));
         self.feed.prepare(&call.id, self.index, None, AFTER_OTHERS);
     }
@@ -63,8 +69,18 @@ impl Encoder {
         if call.wrapped {
             call.arguments = unwrap_input(&call.arguments);
         }
+        if let Some(native) = call.native.take()
+            && complete
+            && let Some(action) = native.action(&unescaped(&call.arguments))
+        {
+            call.native = Some(native);
+            call.arguments = action.into_bytes();
+        }
         if call.held {
             self.announce_call(&mut call, out);
+        }
+        if call.native.is_some() {
+            return self.done(out, |w| call.write(true, complete, w));
         }
         if (call.held || call.wrapped) && !call.arguments.is_empty() {
             self.feed.delta(out, call_delta(call.custom), &call.arguments);
@@ -100,10 +116,13 @@ impl Encoder {
     }
 }
 
+fn unescaped(text: &[u8]) -> String {
+    Str::from_escaped(String::from_utf8_lossy(text)).decode().into_owned()
+}
+
 /// The free text in `{"input":"…"}`, escaped; anything else goes on as it came (T087).
 fn unwrap_input(arguments: &[u8]) -> Vec<u8> {
-    let json = Str::from_escaped(String::from_utf8_lossy(arguments));
-    let json = json.decode();
+    let json = unescaped(arguments);
     let mut input = None;
     let mut reader = Reader::new(&json);
     let read = reader.object(|key, value| {

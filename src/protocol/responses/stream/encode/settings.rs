@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{Exchange, NameMap};
 use crate::protocol::json::{Error, Reader, Str};
+use crate::protocol::responses::native::Native;
 use crate::protocol::responses::request::NAMESPACES;
 
 /// What the encoder has to know of the request.
@@ -14,6 +15,8 @@ pub(super) struct Settings {
     pub(super) created: u64,
     pub(super) names: NameMap,
     pub(super) custom_tools: Vec<String>,
+    /// The client's tools that are no functions in its protocol.
+    natives: Vec<Native>,
     pub(super) namespaces: HashMap<String, (Str<'static>, Str<'static>)>,
     pub(super) show_reasoning: bool,
     /// State of a call comes with its end and belongs before it: calls wait.
@@ -30,11 +33,17 @@ impl Settings {
             created: exchange.created,
             names: exchange.tool_names.clone(),
             custom_tools: exchange.custom_tools.clone(),
+            natives: exchange.client_tools.iter().filter_map(|tag| Native::of_tool(tag)).collect(),
             namespaces: namespaces.map(|(_, map)| read_namespaces(map)).unwrap_or_default(),
             show_reasoning: exchange.show_reasoning,
             hold_calls: exchange.upstream == Protocol::Gemini,
             mark_reasoning: exchange.upstream == Protocol::OpenAi,
         }
+    }
+
+    /// The tool of this name, if it is no function in the client's protocol.
+    pub(super) fn native(&self, name: &Str<'_>) -> Option<Native> {
+        self.natives.iter().copied().find(|native| *name == native.name())
     }
 
     /// The client's name of a tool, its namespace, and whether it takes free text.
