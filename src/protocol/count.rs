@@ -142,7 +142,7 @@ impl Sum {
             self.text(schema.as_str());
         }
         match &tool.kind {
-            ToolKind::Function => {}
+            ToolKind::Function | ToolKind::Client { .. } => {}
             ToolKind::Custom { format } => {
                 if let Some(format) = format {
                     self.text(format.as_str());
