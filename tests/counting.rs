@@ -152,6 +152,38 @@ async fn t176_an_estimate_says_that_it_is_one() {
 }
 
 #[tokio::test]
+async fn t175_an_upstream_without_a_counter_is_no_dead_end() {
+    for (client, path) in COUNTERS {
+        let error = |status, message: &str| {
+            Answer::whole(status, "application/json", native::error(client, status, message).to_string())
+        };
+        for (what, answer, want) in [
+            ("no such path", error(404, "Not Found"), 200),
+            ("a page", Answer::whole(404, "text/html", "<h1>Not Found</h1>"), 200),
+            ("no such method", error(405, "Method Not Allowed"), 200),
+            ("not built", error(501, "Not Implemented"), 200),
+            ("no such model", error(404, "model: large-9 does not exist"), 404),
+            ("a bad request", error(400, "messages: required"), 400),
+        ] {
+            let provider = Upstream::always(answer).await;
+            let spec = upstream("only", client, &provider.url()).map_model("m", "large-9");
+            let served = Served::start(gateway([spec])).await;
+            let body = question(client, "Hi", "", "", "");
+            let reply = Client::new(served.addr).send(post(path, body)).await;
+            assert_eq!(reply.status, want, "{client}, {what}: {}", reply.text());
+            let mark = if want == 200 { Some("estimated") } else { None };
+            assert_eq!(reply.header("x-aiproxy-usage"), mark, "{client}, {what}");
+            assert_eq!(provider.count(), 1, "{client}, {what}");
+            if want == 200 {
+                count(client, &reply);
+            } else {
+                answer::error_kind(client, &reply.json());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_estimate_says_nothing_about_the_upstreams_health() {
     let error = native::error(Protocol::OpenAi, 500, "no").to_string();
     let provider = Upstream::always(Answer::whole(500, "application/json", error)).await;

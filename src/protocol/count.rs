@@ -9,6 +9,7 @@
 //! servers add prompts of their own, and media are not in that measure.
 
 mod media;
+mod picture;
 mod text;
 
 #[cfg(test)]

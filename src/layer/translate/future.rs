@@ -10,11 +10,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::StreamBody;
-use super::{Plan, rewrite_head};
+use super::{Plan, count, rewrite_head};
 use crate::body::Body as OutBody;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::joined::Joined;
+use crate::payload::Payload;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind};
 use crate::protocol::{StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
 
@@ -23,7 +24,7 @@ pin_project! {
     #[project = ResponseFutureProj]
     pub enum ResponseFuture<F, B> {
         #[doc(hidden)]
-        Relay { #[pin] inner: F },
+        Relay { #[pin] inner: F, counting: Option<Payload> },
         #[doc(hidden)]
         Translate { #[pin] inner: F, plan: Option<Plan>, reading: Option<Reading<B>> },
         #[doc(hidden)]
@@ -48,8 +49,9 @@ impl<B> fmt::Debug for Reading<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(super) fn relay(inner: F) -> Self {
-        ResponseFuture::Relay { inner }
+    /// `counting`: the request, if it only asks for a count, which the upstream may not offer.
+    pub(super) fn relay(inner: F, counting: Option<Payload>) -> Self {
+        ResponseFuture::Relay { inner, counting }
     }
 
     pub(super) fn translate(inner: F, plan: Plan) -> Self {
@@ -79,8 +81,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (inner, plan, slot) = match self.project() {
-            ResponseFutureProj::Relay { inner } => {
-                return inner.poll(cx).map_ok(|response| response.map(OutBody::new)).map_err(Into::into);
+            ResponseFutureProj::Relay { inner, counting } => {
+                let outcome = ready!(inner.poll(cx)).map_err(Into::into);
+                return Poll::Ready(match (outcome, counting.take()) {
+                    (Err(error), Some(payload)) if count::is_missing(&error, &payload) => {
+                        count::estimated(&payload)
+                    }
+                    (outcome, _) => outcome.map(|response| response.map(OutBody::new)),
+                });
             }
             ResponseFutureProj::Ready { outcome } => {
                 return Poll::Ready(

@@ -10,6 +10,7 @@
 //! `x-aiproxy-usage` (6.2).
 
 mod body;
+mod count;
 mod future;
 
 use std::collections::hash_map::RandomState;
@@ -25,7 +26,6 @@ use tower::{Layer, Service};
 
 use super::metrics::names;
 use super::model_filter::matches;
-use super::trail::Unasked;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
@@ -33,7 +33,7 @@ use crate::payload::Payload;
 use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
-    estimate_tokens, render_count, without_foreign_citations,
+    without_foreign_citations,
 };
 
 pub use future::ResponseFuture;
@@ -254,20 +254,6 @@ fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     request.map(|request| (body, request)).map_err(|error| Error::Request(Box::new(error.view(body))))
 }
 
-/// Counts the tokens of a request without asking anybody: what the upstream has is another protocol's
-/// counter, or none (T175).
-fn count(payload: &Payload) -> Result<Response<OutBody>, Error> {
-    let (_, request) = read(payload)?;
-    let tokens = estimate_tokens(&request, payload.model());
-    let mut response = Response::new(OutBody::from(render_count(payload.protocol(), tokens)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // Nobody shall take it for the provider's own number (T176).
-    headers.insert("x-aiproxy-usage", HeaderValue::from_static("estimated"));
-    response.extensions_mut().insert(Unasked);
-    Ok(response)
-}
-
 fn report(losses: &Losses, from: Protocol, to: Protocol) {
     for loss in losses.iter() {
         let action = loss.action.as_str();
@@ -308,10 +294,12 @@ where
             {
                 *request.body_mut() = payload;
             }
-            return ResponseFuture::relay(self.inner.call(request));
+            let counting =
+                (request.body().operation() == Operation::CountTokens).then(|| request.body().clone());
+            return ResponseFuture::relay(self.inner.call(request), counting);
         }
         if request.body().operation() == Operation::CountTokens {
-            return ResponseFuture::ready(count(request.body()));
+            return ResponseFuture::ready(count::estimated(request.body()));
         }
         match self.translate(request) {
             Ok((request, plan)) => ResponseFuture::translate(self.inner.call(request), plan),

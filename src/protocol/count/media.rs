@@ -1,6 +1,6 @@
 //! What images, documents and sound cost. Their base64 is never text (T175).
 
-use super::{Family, Sum};
+use super::{Family, Sum, picture};
 use crate::protocol::canonical::{Media, MediaKind, MediaSource};
 
 /// Adds a medium.
@@ -17,7 +17,7 @@ pub(super) fn add(media: &Media<'_>, sum: &mut Sum) {
         MediaSource::Url(_) | MediaSource::FileId(..) => 0,
     };
     sum.fixed += match media.kind {
-        MediaKind::Image => image(sum.family, media.detail.as_ref().is_some_and(|detail| *detail == "low")),
+        MediaKind::Image => image(sum.family, media),
         MediaKind::Document => PAGE * bytes.div_ceil(PAGE_BYTES).max(1),
         MediaKind::Audio => SECOND * bytes.div_ceil(SECOND_BYTES).max(1),
         MediaKind::Video => FILM_SECOND * bytes.div_ceil(FILM_SECOND_BYTES).max(1),
@@ -36,14 +36,29 @@ const SECOND_BYTES: u64 = 16_000;
 const FILM_SECOND: u64 = 300;
 const FILM_SECOND_BYTES: u64 = 125_000;
 
-/// The most that an image costs. Its size stands in the coded bytes, which are not read for a count.
-fn image(family: Family, low: bool) -> u64 {
-    match family {
-        Family::Claude => 1600,
-        Family::OpenAi if low => 85,
-        // The short side is scaled to 768: at most eight tiles of 512.
-        Family::OpenAi => 85 + 8 * 170,
-        // Four tiles of 768.
-        Family::Gemini => 4 * 258,
+/// An image by its size; the most that one costs where that is not to be seen.
+fn image(family: Family, media: &Media<'_>) -> u64 {
+    let size = match &media.source {
+        MediaSource::Inline(base64) => picture::size(base64.as_escaped()),
+        _ => None,
+    };
+    match (family, size) {
+        (Family::Claude, size) => {
+            size.map_or(1600, |(width, height)| (width * height).div_ceil(750).min(1600))
+        }
+        (Family::OpenAi, _) if media.detail.as_ref().is_some_and(|detail| *detail == "low") => 85,
+        (Family::OpenAi, size) => 85 + 170 * size.map_or(8, |(width, height)| tiles(width, height)),
+        (Family::Gemini, Some((..=384, ..=384))) => 258,
+        (Family::Gemini, size) => {
+            258 * size.map_or(4, |(width, height)| width.div_ceil(768) * height.div_ceil(768))
+        }
     }
+}
+
+/// Scaled into 2048 by 2048, then to a short side of 768, in tiles of 512.
+fn tiles(width: u64, height: u64) -> u64 {
+    let (short, long) = (width.min(height), width.max(height));
+    let (short, long) = if long > 2048 { ((short * 2048).div_ceil(long), 2048) } else { (short, long) };
+    let (short, long) = if short > 768 { (768, (long * 768).div_ceil(short)) } else { (short, long) };
+    short.div_ceil(512) * long.div_ceil(512)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::protocol::canonical::media::encode_base64;
 use crate::protocol::{Endpoint, Operation, decode_request};
 
 fn count(protocol: Protocol, body: &str) -> u64 {
@@ -102,6 +103,37 @@ fn t175_base64_is_never_text() {
         )
     };
     assert_eq!(thinking("EqQB"), thinking(&"EqQBCgIYAhIM".repeat(100)));
+}
+
+#[test]
+fn an_image_costs_what_its_size_costs() {
+    let png = |width: u32, height: u32| {
+        let head: [&[u8]; 3] =
+            [b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", &width.to_be_bytes(), &height.to_be_bytes()];
+        encode_base64(&head.concat())
+    };
+    for (model, size, want) in [
+        ("claude-opus-5", (300, 250), 100),
+        ("claude-opus-5", (8000, 8000), 1600),
+        ("gpt-4o", (512, 512), 85 + 170),
+        ("gpt-4o", (1024, 1024), 85 + 4 * 170),
+        ("gpt-4o", (2048, 4096), 85 + 6 * 170),
+        ("gemini-2.5-pro", (384, 384), 258),
+        ("gemini-2.5-pro", (960, 540), 2 * 258),
+    ] {
+        let with = |data: &str| {
+            let body = format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}}{data}]}}]}}"#
+            );
+            let endpoint = Endpoint::new(Protocol::Anthropic, Operation::CountTokens);
+            estimate_tokens(&decode_request(&endpoint, &body).unwrap(), model)
+        };
+        let image = format!(
+            r#",{{"type":"image","source":{{"type":"base64","media_type":"image/png","data":"{}"}}}}"#,
+            png(size.0, size.1)
+        );
+        assert_eq!(with(&image) - with(""), want, "{model} {size:?}");
+    }
 }
 
 #[test]
