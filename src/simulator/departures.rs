@@ -76,3 +76,32 @@ impl Watch {
         shared.more.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_waits_for_the_departure_it_asks_about() {
+        let departures = Departures::default();
+        let (first, other) = (departures.watch("a/b"), departures.watch("c"));
+        let asked = tokio::spawn({
+            let departures = departures.clone();
+            async move { departures.told("model=a%2Fb").await }
+        });
+        tokio::task::yield_now().await;
+        other.left();
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        first.left();
+        assert_eq!(asked.await.unwrap(), r#"{"departures":1}"#);
+        assert_eq!(departures.told("model=c").await, r#"{"departures":1}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_left_is_an_answer_too() {
+        let departures = Departures::default();
+        drop(departures.watch("a"));
+        assert_eq!(departures.told("model=a").await, r#"{"departures":0}"#);
+    }
+}

@@ -211,3 +211,150 @@ async fn a_running_simulator_listens_until_it_is_dropped() {
     let _ = socket.read_to_end(&mut rest).await;
     assert!(rest.is_empty());
 }
+
+#[tokio::test]
+async fn a_model_can_be_asked_for_a_long_answer() {
+    let got = ask("gpt-5-sim-events-300", true).await;
+    // The role first; the reason and the end last.
+    assert_eq!(got.events().len(), 300 + 3);
+    assert!(got.text.contains("the") && !got.text.contains("You said"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_streams_that_were_left_are_departures() {
+    use axum::body::Body;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    let simulator = Simulator::new(Settings::default());
+    let open = async |model: &str| {
+        let request =
+            axum::http::Request::post("/v1/chat/completions").body(Body::from(chat(model, true).to_string()));
+        simulator.router().oneshot(request.unwrap()).await.unwrap().into_body()
+    };
+    let departures = async |model: &str| {
+        let path = format!("/simulator/departures?model={model}");
+        send(&simulator, "GET", &path, &[], String::new()).await.json()["departures"].clone()
+    };
+    let mut left = open("left").await;
+    left.frame().await.unwrap().unwrap();
+    drop(left);
+    assert_eq!(departures("left").await, 1);
+    let mut stalled = open("sim-stall-at-1").await;
+    stalled.frame().await.unwrap().unwrap();
+    drop(stalled);
+    assert_eq!(departures("sim-stall-at-1").await, 1);
+    open("read").await.collect().await.unwrap();
+    // Whether a client that read all asks for the end of the body is its own business.
+    let mut all = open("sim-end-at-1").await;
+    all.frame().await.unwrap().unwrap();
+    drop(all);
+    for model in ["read", "sim-end-at-1"] {
+        assert_eq!(departures(model).await, 0, "{model}");
+    }
+}
+
+/// A picture and a document as each provider takes them, and what comes back of them.
+#[tokio::test]
+async fn media_within_the_request_are_told_back() {
+    let cases = [
+        (
+            "/v1/messages",
+            json!({"model": "m", "max_tokens": 99, "messages": [{"role": "user", "content": [
+                {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AP8="}},
+                {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="}},
+            ]}]}),
+        ),
+        (
+            "/v1/chat/completions",
+            json!({"model": "m", "messages": [{"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AP8="}},
+                {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERg=="}},
+            ]}]}),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "m", "input": [{"role": "user", "content": [
+                {"type": "input_image", "image_url": "data:image/png;base64,AP8="},
+                {"type": "input_file", "file_data": "data:application/pdf;base64,JVBERg=="},
+            ]}]}),
+        ),
+        (
+            "/v1beta/models/m:generateContent",
+            json!({"contents": [{"parts": [
+                {"inlineData": {"mimeType": "image/png", "data": "AP8"}},
+                {"inline_data": {"mime_type": "application/pdf", "data": "JVBERg=="}},
+            ]}]}),
+        ),
+    ];
+    for (path, body) in cases {
+        let got = post(path, &body).await;
+        for part in [
+            "[images: 1] [documents: 1] ",
+            "[inline: image/png 2 bytes 06eb7d6a] [inline: application/pdf 4 bytes 315d429b] ",
+        ] {
+            assert!(got.text.contains(part), "{path}: {}", got.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn openai_takes_media_in_data_urls_only() {
+    let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+    let file = |data: &str| json!({"type": "file", "file": {"file_data": data}});
+    for (part, status) in [
+        (image("https://example.com/a.png"), 200),
+        (image("AP8="), 400),
+        (image("data:image/png;base64,?"), 400),
+        (file("JVBERg=="), 400),
+        (file("https://example.com/a.pdf"), 400),
+    ] {
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": [part]}]});
+        let got = post("/v1/chat/completions", &body).await;
+        assert_eq!(got.status, status, "{part} {}", got.text);
+        assert!(status == 200 || got.json()["error"]["code"] == "invalid_value");
+    }
+}
+
+/// The second request of a tool loop, with what the first answer said about its reasoning.
+#[tokio::test]
+async fn reasoning_state_that_came_back_is_told() {
+    let schema = json!({"type": "object"});
+    let tools = json!([{"name": "f", "input_schema": schema}]);
+    let mut body = json!({"model": "m-sim-strict", "max_tokens": 4096, "tools": tools,
+        "thinking": {"type": "enabled", "budget_tokens": 1024}, "messages": [{"role": "user", "content": "go"}]});
+    let mut first = post("/v1/messages", &body).await.json()["content"].clone();
+    let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": first[1]["id"]}]});
+    let second =
+        |first: &Value| json!([body["messages"][0], {"role": "assistant", "content": first}, result]);
+    let whole = second(&first);
+    let signature = first[0]["signature"].as_str().unwrap()[1..].to_owned();
+    first[0]["signature"] = Value::from(signature);
+    let cut = second(&first);
+    body["messages"] = whole;
+    let got = post("/v1/messages", &body).await;
+    assert!(got.text.contains("[reasoning: 1]"), "{}", got.text);
+    body["messages"] = cut;
+    let got = post("/v1/messages", &body).await;
+    assert!(got.status == 400 && got.text.contains("Invalid `signature`"), "{}", got.text);
+
+    let tools = json!([{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}]);
+    let user = json!({"role": "user", "parts": [{"text": "go"}]});
+    let path = "/v1beta/models/m-sim-strict:generateContent";
+    let answer = post(path, &json!({"contents": [user], "tools": tools})).await.json();
+    let call = &answer["candidates"][0]["content"];
+    let id = &call["parts"][0]["functionCall"]["id"];
+    let result = json!({"functionResponse": {"name": "f", "id": id, "response": {}}});
+    let contents = json!([user, call, {"role": "user", "parts": [result]}]);
+    let got = post(path, &json!({"contents": contents, "tools": tools})).await;
+    assert!(got.text.contains("[reasoning: 1]"), "{}", got.text);
+
+    let mut body = json!({"model": "m-sim-strict", "input": [{"role": "user", "content": "go"}],
+        "tools": [{"type": "function", "name": "f", "parameters": schema}],
+        "reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"]});
+    let answer = post("/v1/responses", &body).await.json();
+    let (reasoning, call) = (&answer["output"][0], &answer["output"][1]);
+    let output = json!({"type": "function_call_output", "call_id": call["call_id"], "output": ""});
+    body["input"] = json!([body["input"][0], reasoning, call, output]);
+    let got = post("/v1/responses", &body).await;
+    assert!(got.text.contains("[reasoning: 1]"), "{}", got.text);
+}
