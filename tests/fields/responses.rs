@@ -130,6 +130,7 @@ pub fn all() -> Vec<Field> {
         ("`tools`: apply_patch", tool(json!({"type": "apply_patch"}))),
         ("`tools`: shell", tool(json!({"type": "shell"}))),
         ("`tools`: local_shell", tool(json!({"type": "local_shell"}))),
+        ("`tools`: tool_search", tool(json!({"type": "tool_search", "execution": "client"}))),
         ("`tools`: web_search", tool(json!({"type": "web_search"}))),
         (
             "`tools`: web_search, beside functions",
