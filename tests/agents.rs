@@ -17,7 +17,7 @@ fn sent(client: Protocol, upstream: Protocol, body: &Value) -> Result<(Value, St
     Ok((serde_json::from_slice(&out).unwrap(), losses.header()))
 }
 
-/// As Codex asks, which offers web search with every request.
+/// As Codex asks, which offers to search the web and its own tools with every request.
 fn codex(tool_choice: Value) -> Value {
     json!({
         "model": "gpt-5", "stream": true, "store": false, "input": "Hello", "tool_choice": tool_choice,
@@ -25,6 +25,7 @@ fn codex(tool_choice: Value) -> Value {
             {"type": "function", "name": "exec_command", "strict": false, "parameters": {
                 "type": "object", "properties": {"cmd": {"type": "string"}}, "required": ["cmd"],
             }},
+            {"type": "tool_search", "execution": "client", "parameters": {"type": "object"}},
             {"type": "web_search", "external_web_access": false},
         ],
     })
@@ -41,7 +42,7 @@ fn search() -> Value {
 }
 
 #[test]
-fn an_agent_that_offers_web_search_can_work_where_there_is_none() {
+fn an_agent_that_offers_searches_can_work_where_there_are_none() {
     for (upstream, tools) in
         [(Protocol::OpenAi, "/tools"), (Protocol::Gemini, "/tools/0/functionDeclarations")]
     {
@@ -49,6 +50,7 @@ fn an_agent_that_offers_web_search_can_work_where_there_is_none() {
         assert_eq!(body.pointer(tools).unwrap().as_array().unwrap().len(), 1, "{upstream:?}: {body}");
         assert!(!body.to_string().to_lowercase().contains("search"), "{upstream:?}: {body}");
         assert!(warnings.contains("drop:tools.web_search"), "{upstream:?}: {warnings}");
+        assert!(warnings.contains("drop:tools.tool_search"), "{upstream:?}: {warnings}");
     }
     let (body, warnings) = sent(Protocol::Responses, Protocol::Anthropic, &codex(json!("auto"))).unwrap();
     assert_eq!(body["tools"][1]["name"], "web_search");

@@ -13,6 +13,9 @@ const MAX_BYTES: usize = 1000;
 /// What a tool that runs commands calls its command.
 const NAMES: [&str; 2] = ["command", "cmd"];
 
+/// What a function is called with that stands for a tool of free text.
+const INPUT: &str = "input";
+
 /// What the user wants done, and what was done for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Task {
@@ -61,19 +64,45 @@ pub(crate) fn next_call(ask: &Ask) -> Option<Call> {
     if ask.choice == Choice::None {
         return None;
     }
-    let (tool, name) = ask.tools.iter().find_map(|tool| Some((tool, runner(tool)?)))?;
-    let document = Sampler { root: &tool.schema, text: "", index: 0 }.document();
-    let mut arguments: Value = serde_json::from_str(&document).ok()?;
-    let property = tool.schema.pointer("/properties")?.get(name)?;
-    let list = property.get("items").is_some();
-    let value = if list { json!(["bash", "-c", command]) } else { json!(command) };
-    arguments.as_object_mut()?.insert(name.to_owned(), value);
-    Some(Call { name: tool.name.clone(), arguments: arguments.to_string(), custom: false })
+    let (tool, runner) = ask.tools.iter().find_map(|tool| Some((tool, Runner::of(tool)?)))?;
+    let arguments = match runner {
+        Runner::Script if tool.custom => script(command),
+        Runner::Script => json!({ INPUT: script(command) }).to_string(),
+        Runner::Command(name) => {
+            let document = Sampler { root: &tool.schema, text: "", index: 0 }.document();
+            let mut arguments: Value = serde_json::from_str(&document).ok()?;
+            let list = tool.schema.get("properties")?.get(name)?.get("items").is_some();
+            let value = if list { json!(["bash", "-c", command]) } else { json!(command) };
+            arguments.as_object_mut()?.insert(name.to_owned(), value);
+            arguments.to_string()
+        }
+    };
+    Some(Call { name: tool.name.clone(), arguments, custom: tool.custom, namespace: tool.namespace.clone() })
 }
 
-fn runner(tool: &Tool) -> Option<&'static str> {
-    let properties = tool.schema.get("properties")?;
-    NAMES.into_iter().find(|name| properties.get(name).is_some() && !tool.custom)
+/// How a tool runs commands.
+#[derive(Clone, Copy)]
+enum Runner {
+    /// It takes one under this name.
+    Command(&'static str),
+    /// It takes JavaScript that calls the agent's other tools.
+    Script,
+}
+
+impl Runner {
+    fn of(tool: &Tool) -> Option<Self> {
+        let has = |name: &str| tool.schema.get("properties").is_some_and(|all| all.get(name).is_some());
+        if let Some(name) = NAMES.into_iter().find(|name| has(name)) {
+            return Some(Runner::Command(name));
+        }
+        // A gateway may have put the namespace before the name.
+        let scripts = tool.name == "exec" || tool.name.ends_with("__exec");
+        (scripts && (tool.custom || has(INPUT))).then_some(Runner::Script)
+    }
+}
+
+fn script(command: &str) -> String {
+    format!("text(await tools.exec_command({}))", json!({ "cmd": command }))
 }
 
 #[cfg(test)]
@@ -81,7 +110,7 @@ mod tests {
     use super::*;
 
     fn tool(name: &str, schema: Value) -> Tool {
-        Tool { name: name.into(), schema, custom: false }
+        Tool { name: name.into(), schema, custom: false, namespace: None }
     }
 
     fn agent(user: &[&str]) -> Ask {
@@ -125,6 +154,20 @@ mod tests {
         }});
         let ask = Ask { tools: vec![tool("shell", schema)], ..agent(&["`ls -l`"]) };
         assert_eq!(next_call(&ask).unwrap().arguments, r#"{"cmd":["bash","-c","ls -l"]}"#);
+    }
+
+    #[test]
+    fn a_tool_for_scripts_gets_one_that_runs_the_command() {
+        let script = r#"text(await tools.exec_command({"cmd":"ls"}))"#;
+        let exec = Tool { custom: true, namespace: Some("ns".into()), ..tool("exec", Value::Null) };
+        let call = next_call(&Ask { tools: vec![exec], ..agent(&["`ls`"]) }).unwrap();
+        assert_eq!(
+            (call.arguments.as_str(), call.custom, call.namespace.as_deref()),
+            (script, true, Some("ns"))
+        );
+        let schema = json!({"type": "object", "properties": {"input": {"type": "string"}}});
+        let call = next_call(&Ask { tools: vec![tool("ns__exec", schema)], ..agent(&["`ls`"]) }).unwrap();
+        assert_eq!(call.arguments, json!({ "input": script }).to_string());
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub(crate) struct Tool {
     pub(crate) schema: Value,
     /// Takes free text instead of JSON.
     pub(crate) custom: bool,
+    /// The namespace it is declared in, where there are any.
+    pub(crate) namespace: Option<String>,
 }
 
 /// Whether a tool may or must be called.

@@ -25,7 +25,8 @@
 //!
 //! With `sim-agent` in the name of the model, text in backticks is a command: each one becomes a call
 //! of the first tool with a parameter `command` or `cmd`, one per turn, and the last answer says what
-//! all of them said. That is enough for a real agent to complete a task.
+//! all of them said. A tool `exec` gets a script that runs the command, as Codex has it. That is enough
+//! for a real agent to complete a task.
 //!
 //! # Faults by model name
 //!

@@ -20,6 +20,8 @@ pub(crate) struct Call {
     pub(crate) arguments: String,
     /// Whether it is a custom tool.
     pub(crate) custom: bool,
+    /// The namespace of the tool.
+    pub(crate) namespace: Option<String>,
 }
 
 /// Why the answer ends.
@@ -254,7 +256,7 @@ fn call(tool: &Tool, text: &str, index: usize) -> Call {
         let document = Sampler { root: &tool.schema, text, index }.document();
         if document.starts_with('{') { document } else { String::from("{}") }
     };
-    Call { name: tool.name.clone(), arguments, custom: tool.custom }
+    Call { name: tool.name.clone(), arguments, custom: tool.custom, namespace: tool.namespace.clone() }
 }
 
 /// How many words there are; a word is a token here.

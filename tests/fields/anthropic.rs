@@ -211,6 +211,10 @@ pub fn all() -> Vec<Field> {
                 json!({"type": "computer_20250124", "name": "computer", "display_width_px": 800, "display_height_px": 600}),
             ),
         ),
+        (
+            "`tools`: tool search",
+            tool(json!({"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"})),
+        ),
         ("`tools`: web search", tool(json!({"type": "web_search_20250305", "name": "web_search"}))),
         (
             "`tools`: web search, beside functions",

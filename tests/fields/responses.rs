@@ -155,6 +155,7 @@ pub fn all() -> Vec<Field> {
             tool(json!({"type": "shell", "environment": {"type": "container_auto"}})),
         ),
         ("`tools`: local_shell", tool(json!({"type": "local_shell"}))),
+        ("`tools`: tool_search", tool(json!({"type": "tool_search", "execution": "client"}))),
         ("`tools`: web_search", tool(json!({"type": "web_search"}))),
         (
             "`tools`: web_search, beside functions",

@@ -301,6 +301,15 @@ impl Opaque<'_> {
     }
 }
 
+impl Tool<'_> {
+    /// Whether the tool only finds other tools, in the way of another protocol than this one. All tools are
+    /// loaded anyway; what a client would load later, the model does without.
+    pub(crate) fn is_foreign_tool_search(&self, upstream: Protocol) -> bool {
+        let ToolKind::Hosted { protocol, tag, .. } = &self.kind else { return false };
+        *protocol != upstream && tag.decode().starts_with("tool_search")
+    }
+}
+
 impl Request<'_> {
     /// Whether a hosted tool is one offer among others: there are functions besides, and nothing demands
     /// this tool. Agents offer web search with every request; without it they still work.

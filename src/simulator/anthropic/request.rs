@@ -147,7 +147,12 @@ fn tools(body: &Value, ask: &mut Ask) -> Outcome {
             None => {}
             Some(schema) if schema.get("type").and_then(Value::as_str) == Some("object") => {
                 ask.count(name);
-                ask.tools.push(Tool { name: name.to_owned(), schema: schema.clone(), custom: false });
+                ask.tools.push(Tool {
+                    name: name.to_owned(),
+                    schema: schema.clone(),
+                    custom: false,
+                    namespace: None,
+                });
             }
             Some(schema) if schema.get("type").is_none() => {
                 return bad(format!("{place}.input_schema.type: Field required"));

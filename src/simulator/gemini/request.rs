@@ -257,7 +257,7 @@ fn declaration(place: &str, function: &Value) -> Outcome<Tool> {
         }
     }
     let schema = open.or(json).cloned().unwrap_or_default();
-    Ok(Tool { name: name.to_owned(), schema, custom: false })
+    Ok(Tool { name: name.to_owned(), schema, custom: false, namespace: None })
 }
 
 /// Refuses keywords that the OpenAPI form does not know, where keywords stand.

@@ -131,7 +131,7 @@ fn tools(body: &Value, ask: &mut Ask) -> Outcome {
             return Err(wrong_type(format!("{place}.parameters"), "an object", &schema));
         }
         ask.count(&name);
-        ask.tools.push(Tool { name, schema, custom: kind == "custom" });
+        ask.tools.push(Tool { name, schema, custom: kind == "custom", namespace: None });
     }
     choice(body, ask)
 }

@@ -69,8 +69,12 @@ pub(super) fn item(scene: Scene<'_>, item: &Item, done: bool) -> String {
             let arguments = quoted(if done { &call.arguments } else { "" });
             let call_id = answer.ids.base62("call_", 100 + *n as u64, 24);
             let name = quoted(&call.name);
+            let namespace = match &call.namespace {
+                Some(namespace) => format!(r#","namespace":{}"#, quoted(namespace)),
+                None => String::new(),
+            };
             format!(
-                r#"{{"id":"{id}","type":"{kind}","status":"{status}","{input}":{arguments},"call_id":"{call_id}","name":{name}}}"#
+                r#"{{"id":"{id}","type":"{kind}","status":"{status}","{input}":{arguments},"call_id":"{call_id}","name":{name}{namespace}}}"#
             )
         }
     }

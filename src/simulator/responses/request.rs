@@ -102,8 +102,15 @@ fn tools(body: &Value, ask: &mut Ask) -> Outcome {
         Some(Value::Array(tools)) => tools,
         Some(other) => return Err(wrong_type("tools", "an array of objects", other)),
     };
+    declare(tools, "tools", None, ask)?;
+    choice(body, !tools.is_empty(), ask)
+}
+
+/// Takes tools from a list of them, in a namespace or not.
+fn declare(tools: &[Value], list: &str, namespace: Option<&str>, ask: &mut Ask) -> Outcome {
     for (n, tool) in tools.iter().enumerate() {
-        let place = format!("tools[{n}]");
+        let place = format!("{list}[{n}]");
+        let namespace = namespace.map(str::to_owned);
         match tool.get("type").and_then(Value::as_str) {
             None => return Err(missing(format!("{place}.type"))),
             Some("function") => {
@@ -114,17 +121,23 @@ fn tools(body: &Value, ask: &mut Ask) -> Outcome {
                 }
                 strict(tool, &schema, &name, &place)?;
                 ask.count(&name);
-                ask.tools.push(Tool { name, schema, custom: false });
+                ask.tools.push(Tool { name, schema, custom: false, namespace });
             }
             Some("custom") => {
                 let name = tool_name(tool, &place)?;
-                ask.tools.push(Tool { name, schema: Value::Null, custom: true });
+                ask.tools.push(Tool { name, schema: Value::Null, custom: true, namespace });
+            }
+            Some("namespace") if namespace.is_none() => {
+                let name = tool_name(tool, &place)?;
+                if let Some(Value::Array(tools)) = tool.get("tools") {
+                    declare(tools, &format!("{place}.tools"), Some(&name), ask)?;
+                }
             }
             // Tools that the provider runs itself are accepted and never run.
             Some(_) => {}
         }
     }
-    choice(body, !tools.is_empty(), ask)
+    Ok(())
 }
 
 /// A function that says `strict` must close its schema.
@@ -261,7 +274,11 @@ impl<'a> Walk<'a, '_> {
             "custom_tool_call" => self.call(&place, item, "input"),
             "function_call_output" | "custom_tool_call_output" => self.output(&place, item),
             "reasoning" => self.reasoning(&place, item),
-            "item_reference" | "compaction" | "additional_tools" => Ok(()),
+            "item_reference" | "compaction" => Ok(()),
+            "additional_tools" => match item.get("tools") {
+                Some(Value::Array(tools)) => declare(tools, &format!("{place}.tools"), None, self.ask),
+                _ => Err(missing(format!("{place}.tools"))),
+            },
             other if other.ends_with("_call") || other.ends_with("_output") || other.starts_with("mcp_") => {
                 self.ask.assistant("");
                 Ok(())

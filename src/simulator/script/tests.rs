@@ -13,7 +13,7 @@ fn ask(user: &str) -> Ask {
 
 fn weather() -> Tool {
     let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
-    Tool { name: "weather".into(), schema, custom: false }
+    Tool { name: "weather".into(), schema, custom: false, namespace: None }
 }
 
 #[test]

@@ -31,7 +31,11 @@ pub(super) fn chosen<'p>(
             return Err(RequestError::invalid("tools", format!("the name {name:?} stands twice")));
         }
     }
-    let all = request.tools.iter().zip(marks.iter().copied());
+    let is_sent = |tool: &Tool<'_>| !tool.is_foreign_tool_search(Protocol::Anthropic);
+    if !request.tools.iter().all(is_sent) {
+        losses.drop("tools.tool_search");
+    }
+    let all = request.tools.iter().zip(marks.iter().copied()).filter(|(tool, _)| is_sent(tool));
     let Some(ToolChoice::Allowed(allowed)) = &request.tool_choice else { return Ok(all.collect()) };
     losses.add(Action::Approx, "tool_choice.allowed_tools");
     let allowed: HashSet<_> = allowed.names.iter().map(Str::decode).collect();

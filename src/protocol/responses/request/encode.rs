@@ -108,7 +108,11 @@ impl Encoder<'_, '_, '_> {
     }
 
     fn tools(&mut self, w: &mut Writer<'_>) -> Result<(), RequestError> {
-        let tools = &self.request.tools;
+        let is_sent = |tool: &&Tool<'_>| !tool.is_foreign_tool_search(Protocol::Responses);
+        let tools: Vec<_> = self.request.tools.iter().filter(is_sent).collect();
+        if tools.len() < self.request.tools.len() {
+            self.losses.drop("tools.tool_search");
+        }
         if tools.is_empty() {
             if !matches!(self.request.tool_choice, None | Some(ToolChoice::None)) {
                 self.losses.drop("tool_choice");

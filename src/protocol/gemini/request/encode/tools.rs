@@ -84,6 +84,7 @@ fn hosted<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<(Str<
                 search = true;
                 name_parameters(raw, losses);
             }
+            _ if tool.is_foreign_tool_search(Protocol::Gemini) => losses.drop("tools.tool_search"),
             ToolKind::Hosted { tag, .. } => {
                 return Err(Unsupported::new(
                     format!("tools: {}", tag.decode()),

@@ -23,6 +23,10 @@ impl Encoder<'_> {
         let search: Vec<_> = request.tools.iter().filter(is_web_search).collect();
         let listed: Vec<_> = request.tools.iter().filter(|t| self.is_listed(t)).filter(sent).collect();
         for tool in search {
+            if tool.is_foreign_tool_search(Protocol::OpenAi) {
+                self.losses.drop("tools.tool_search");
+                continue;
+            }
             self.web_search(tool, w)?;
         }
         if !listed.is_empty() {
