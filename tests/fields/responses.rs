@@ -156,6 +156,14 @@ pub fn all() -> Vec<Field> {
         ),
         ("`tools`: local_shell", tool(json!({"type": "local_shell"}))),
         ("`tools`: web_search", tool(json!({"type": "web_search"}))),
+        (
+            "`tools`: web_search, `filters.allowed_domains`",
+            tool(json!({"type": "web_search", "filters": {"allowed_domains": ["example.com"]}})),
+        ),
+        (
+            "`tools`: web_search, `search_context_size`",
+            tool(json!({"type": "web_search", "search_context_size": "low"})),
+        ),
         ("`tools`: file_search", tool(json!({"type": "file_search", "vector_store_ids": ["vs_1"]}))),
         (
             "`tools`: code_interpreter",

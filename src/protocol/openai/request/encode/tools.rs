@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::{Encoder, is_official, object_or_empty, schema};
-use crate::protocol::canonical::{Action, Allowed, Losses, Request, Tool, ToolChoice, ToolKind, Unsupported};
+use crate::protocol::canonical::{
+    Action, Allowed, Losses, Request, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+};
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::openai::WEB_SEARCH;
 use crate::protocol::{Protocol, RequestError};
@@ -116,14 +118,24 @@ impl Encoder<'_> {
             return Ok(());
         }
         let tag = tag.decode();
-        let searches = tag.starts_with("web_search") || tag == "googleSearch" || tag == "google_search";
-        if !searches || !self.target.model.contains("search") {
+        let search = WebSearch::read(&tag, raw).filter(|_| self.target.model.contains("search"));
+        let Some(search) = search else {
             let tag: String = tag.chars().take(64).collect();
             let message = format!("the hosted tool `{tag}` has no equivalent at this upstream");
             return Err(Unsupported::new("tools", message).into());
+        };
+        search.name_losses(&["user_location", "search_context_size"], self.losses);
+        w.key("web_search_options").begin_object();
+        if let Some(size) = &search.context_size {
+            w.key("search_context_size").string(size);
         }
-        self.losses.add(Action::Approx, "web_search");
-        w.key("web_search_options").begin_object().end_object();
+        if !search.location.is_empty() {
+            w.key("user_location").begin_object().key("type").text("approximate");
+            w.key("approximate").begin_object();
+            search.write_place(w);
+            w.end_object().end_object();
+        }
+        w.end_object();
         Ok(())
     }
 
