@@ -41,6 +41,8 @@ impl<'a> WebSearch<'a> {
     fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), Error> {
         match key {
             "type" | "name" | "cache_control" => return Ok(()),
+            // Of every tool, and named by the decoder.
+            "defer_loading" | "allowed_callers" => return Ok(()),
             "filters" => return value.lenient_object(|key, value| self.member(key, value)),
             "user_location" => return self.place(value),
             "search_context_size" => {
@@ -60,7 +62,6 @@ impl<'a> WebSearch<'a> {
             "max_uses" => self.max_uses = Some(raw),
             // The default of the one who knows it.
             "external_web_access" if raw.as_str() == "true" => {}
-            "defer_loading" if raw.as_str() == "false" => {}
             _ => self.others.push(key.to_owned()),
         }
         Ok(())

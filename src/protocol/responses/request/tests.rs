@@ -941,7 +941,7 @@ fn each_setting_of_a_web_search_arrives_or_is_named() {
     const TAG: &str = "web_search_20250305";
     const ANTHROPIC: &str = r#"{"type":"web_search_20250305","name":"web_search","max_uses":3,"allowed_domains":["a.test"],
         "blocked_domains":null,"user_location":{"type":"approximate","city":"Bonn","country":"DE"},"cache_control":null}"#;
-    const BLOCKED: &str = r#"{"type":"web_search_20250305","name":"web_search","blocked_domains":["a.test"],"allowed_callers":["x"]}"#;
+    const BLOCKED: &str = r#"{"type":"web_search_20250305","name":"web_search","blocked_domains":["a.test"],"unheard_of":["x"],"defer_loading":true}"#;
     const RESPONSES: &str = r#"{"type":"web_search","filters":{"allowed_domains":["a.test"]},"search_context_size":"low",
         "user_location":{"type":"approximate","city":"Bonn","region":null},"external_web_access":true}"#;
     const CHAT: &str = r#"{"search_context_size":"medium","user_location":{"type":"approximate","approximate":{"city":"Bonn"}}}"#;
@@ -978,7 +978,7 @@ fn each_setting_of_a_web_search_arrives_or_is_named() {
             BLOCKED,
             Responses,
             json!({"type": "web_search"}),
-            "drop:web_search.blocked_domains, drop:web_search.allowed_callers",
+            "drop:web_search.blocked_domains, drop:web_search.unheard_of",
         ),
         (
             Responses,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Encoder, is_official, object_or_empty, schema};
 use crate::protocol::canonical::{
-    Action, Allowed, Losses, Request, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    Action, Allowed, Request, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
 };
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::openai::WEB_SEARCH;
@@ -76,7 +76,9 @@ impl Encoder<'_> {
         if let Some(schema) = &tool.schema {
             w.key("parameters").raw(&object_or_empty(schema));
         }
-        write_strict(tool.strict, tool.schema.as_ref(), self.is_native(), self.losses, w);
+        if write_strict(tool.strict, tool.schema.as_ref(), self.is_native(), w) {
+            self.losses.drop("tools.strict");
+        }
         w.end_object();
         w.end_object();
     }
@@ -223,18 +225,16 @@ fn refuse_twins(request: &Request<'_>) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Writes `strict`. A schema that does not qualify would be refused; a Chat client meant its own word.
+/// Writes `strict`, and tells whether it was asked for in vain: a schema that does not qualify would be refused. A
+/// Chat client meant its own word.
 pub(super) fn write_strict(
     strict: Option<bool>,
     schema: Option<&Raw<'_>>,
     native: bool,
-    losses: &mut Losses,
     w: &mut Writer<'_>,
-) {
-    let Some(asked) = strict else { return };
+) -> bool {
+    let Some(asked) = strict else { return false };
     let fits = native || schema.is_some_and(schema::is_strict);
-    if asked && !fits {
-        losses.drop("strict");
-    }
     w.key("strict").boolean(asked && fits);
+    asked && !fits
 }
