@@ -224,6 +224,11 @@ pub fn all() -> Vec<Field> {
             ),
         ),
         ("`tools`: web search, `max_uses`", search("max_uses", json!(3))),
+        ("`tools`: web search, `allowed_domains`", search("allowed_domains", json!(["example.com"]))),
+        (
+            "`tools`: web search, `user_location`",
+            search("user_location", json!({"type": "approximate", "country": "DE"})),
+        ),
         (
             "`tools`: web search, `blocked_domains`",
             tool(

@@ -152,6 +152,14 @@ pub fn all() -> Vec<Field> {
         ),
         ("`prediction`", json!({"prediction": {"type": "content", "content": "x"}})),
         ("`web_search_options`", json!({"web_search_options": {}})),
+        (
+            "`web_search_options.search_context_size`",
+            json!({"web_search_options": {"search_context_size": "low"}}),
+        ),
+        (
+            "`web_search_options.user_location`",
+            json!({"web_search_options": {"user_location": {"type": "approximate", "approximate": {"country": "DE"}}}}),
+        ),
         ("`user`", json!({"user": "u"})),
         ("`safety_identifier`", json!({"safety_identifier": "u"})),
         ("`metadata`", json!({"metadata": {"a": "b"}})),

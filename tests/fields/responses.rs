@@ -161,6 +161,14 @@ pub fn all() -> Vec<Field> {
             "`tools`: web_search, beside functions",
             beside(tool(function()), json!({"tools": [function(), {"type": "web_search"}]})),
         ),
+        (
+            "`tools`: web_search, `filters.allowed_domains`",
+            tool(json!({"type": "web_search", "filters": {"allowed_domains": ["example.com"]}})),
+        ),
+        (
+            "`tools`: web_search, `search_context_size`",
+            tool(json!({"type": "web_search", "search_context_size": "low"})),
+        ),
         ("`tools`: file_search", tool(json!({"type": "file_search", "vector_store_ids": ["vs_1"]}))),
         (
             "`tools`: code_interpreter",

@@ -16,6 +16,7 @@ pub mod media;
 mod overflow;
 mod request;
 mod response;
+mod search;
 mod sequence;
 mod usage;
 
@@ -31,5 +32,6 @@ pub use request::{
     SystemBlock, Tool, ToolChoice, ToolKind, Turn, Visibility,
 };
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
+pub use search::WebSearch;
 pub use sequence::Sequencer;
 pub use usage::Usage;

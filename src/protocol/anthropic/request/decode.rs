@@ -279,6 +279,8 @@ struct ToolFields<'a> {
     schema: Option<Raw<'a>>,
     strict: Option<bool>,
     cache: Option<CacheMark>,
+    /// Inputs that fit the schema.
+    examples: Option<Raw<'a>>,
     /// Members that no other protocol has, by the name under which they are lost.
     unknown: Vec<&'static str>,
 }
@@ -294,7 +296,7 @@ impl<'a> ToolFields<'a> {
             "cache_control" => self.cache = cache_mark(value)?,
             "defer_loading" => self.unknown.push("tools.defer_loading"),
             "allowed_callers" => self.unknown.push("tools.allowed_callers"),
-            "input_examples" => self.unknown.push("tools.input_examples"),
+            "input_examples" => self.examples = Some(value.raw()?).filter(|raw| raw.is_array()),
             "eager_input_streaming" => self.unknown.push("tools.eager_input_streaming"),
             _ => {}
         }
@@ -305,7 +307,7 @@ impl<'a> ToolFields<'a> {
         let Some(tag) = self.tag.filter(|tag| *tag != "custom") else {
             return Some(Tool {
                 name: self.name?,
-                description: self.description,
+                description: with_examples(self.description, self.examples.as_ref()),
                 schema: self.schema,
                 strict: self.strict,
                 kind: ToolKind::Function,
@@ -315,7 +317,7 @@ impl<'a> ToolFields<'a> {
         if let Some(builtin) = builtin(&tag.decode()) {
             return Some(Tool {
                 name: self.name?,
-                description: Some(Str::from(builtin.description)),
+                description: with_examples(Some(builtin.description.into()), self.examples.as_ref()),
                 schema: Some(Raw::from_json(builtin.schema)),
                 strict: None,
                 kind: ToolKind::Function,
@@ -332,4 +334,14 @@ impl<'a> ToolFields<'a> {
             cache: self.cache,
         })
     }
+}
+
+/// Examples of inputs, which only Anthropic has a member for, in words behind the description (2.8).
+fn with_examples<'a>(description: Option<Str<'a>>, examples: Option<&Raw<'a>>) -> Option<Str<'a>> {
+    let Some(examples) = examples.filter(|raw| raw.as_str() != "[]") else { return description };
+    let mut text = description.unwrap_or_default();
+    text.push_text(if text.is_empty() { "" } else { "\n\n" });
+    text.push_text("Examples of its input, as JSON: ");
+    text.push_text(examples.as_str());
+    Some(text)
 }

@@ -6,7 +6,7 @@ use super::encode::Context;
 use super::schema;
 use super::write::cache;
 use crate::protocol::canonical::{
-    Action, CacheMark, Losses, PartKind, Tool, ToolChoice, ToolKind, Unsupported,
+    Action, CacheMark, Losses, PartKind, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
 };
 use crate::protocol::json::{Error, Raw, Reader, Str, Writer};
 use crate::protocol::{Protocol, RequestError};
@@ -183,63 +183,31 @@ fn grammar<'a>(format: &'a Raw<'_>) -> Option<Str<'a>> {
 
 /// Web search exists everywhere; no other hosted tool has an equivalent (section 2.13).
 fn hosted(tag: &str, raw: &Raw<'_>, losses: &mut Losses, w: &mut Writer<'_>) -> Result<(), RequestError> {
-    if !(tag.starts_with("web_search") || tag == "googleSearch" || tag == "google_search") {
+    let Some(search) = WebSearch::read(tag, raw) else {
         let message = format!("the hosted tool {tag:?} has no equivalent at Anthropic");
         return Err(Unsupported::new("tools", message).into());
-    }
+    };
+    search.name_losses(&["allowed_domains", "blocked_domains", "max_uses", "user_location"], losses);
     w.begin_object();
     w.key("type").text("web_search_20250305");
     w.key("name").text("web_search");
-    search_settings(&mut Reader::new(raw.as_str()), losses, w)?;
-    w.end_object();
-    Ok(())
-}
-
-fn search_settings(reader: &mut Reader<'_>, losses: &mut Losses, w: &mut Writer<'_>) -> Result<(), Error> {
-    let mut domains = None;
-    let mut location = None;
-    reader.lenient_object(|key, value| {
-        match key {
-            "filters" => value.lenient_object(|key, value| {
-                if key == "allowed_domains" {
-                    domains = Some(value.raw()?).filter(Raw::is_array);
-                }
-                Ok::<_, Error>(())
-            })?,
-            "user_location" => location = Some(value.raw()?).filter(Raw::is_object),
-            "search_context_size" => losses.drop("search_context_size"),
-            _ => {}
+    for (key, value) in [
+        ("allowed_domains", &search.allowed_domains),
+        ("blocked_domains", &search.blocked_domains),
+        ("max_uses", &search.max_uses),
+    ] {
+        if let Some(value) = value {
+            w.key(key).raw(value);
         }
-        Ok::<_, Error>(())
-    })?;
-    if let Some(domains) = domains {
-        w.key("allowed_domains").raw(&domains);
     }
-    if let Some(location) = location {
+    if !search.location.is_empty() {
         w.key("user_location").begin_object();
         w.key("type").text("approximate");
-        place(&mut Reader::new(location.as_str()), w)?;
+        search.write_place(w);
         w.end_object();
     }
+    w.end_object();
     Ok(())
-}
-
-/// The members of a location, which Chat nests one level deeper.
-fn place(reader: &mut Reader<'_>, w: &mut Writer<'_>) -> Result<(), Error> {
-    reader.lenient_object(|key, value| {
-        let name = match key {
-            "approximate" => return place(value, w),
-            "city" => "city",
-            "region" => "region",
-            "country" => "country",
-            "timezone" => "timezone",
-            _ => return Ok(()),
-        };
-        if let Some(text) = value.lenient_string()? {
-            w.key(name).string(&text);
-        }
-        Ok(())
-    })
 }
 
 /// Writes `tool_choice`, if one has to be sent (T075, T076, T077).

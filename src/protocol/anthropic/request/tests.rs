@@ -671,3 +671,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn examples_of_inputs_reach_other_models_in_words() {
+    let body = r#"{"model":"m","max_tokens":9,"messages":[],"tools":[
+        {"name":"f","description":"Does it.","input_schema":{"type":"object"},"input_examples":[{"a": "\"b\""}]},
+        {"name":"g","input_schema":{"type":"object"},"input_examples":[]}]}"#;
+    let request = decode(body).unwrap();
+    let described = |at: usize| request.tools[at].description.as_ref().map(|text| text.decode().into_owned());
+    let told = "Does it.\n\nExamples of its input, as JSON: [{\"a\": \"\\\"b\\\"\"}]";
+    assert_eq!(described(0).as_deref(), Some(told));
+    assert_eq!(described(1), None);
+    assert!(request.extras.is_empty(), "nothing is lost");
+}

@@ -173,9 +173,8 @@ impl Context<'_> {
     }
 }
 
-/// Whether another writer puts this nested extra back in its place, or it needs no word.
+/// Whether another writer puts this nested extra back in its place.
 fn is_rewritten(context: &Context<'_>, name: &str) -> bool {
     let returns = ["generationConfig.", "toolConfig."].iter().any(|prefix| name.starts_with(prefix));
-    let is_search = name == tools::SEARCH_OPTIONS;
-    context.is_native() && returns || is_search
+    context.is_native() && returns
 }

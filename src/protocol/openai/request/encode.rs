@@ -149,7 +149,9 @@ impl Encoder<'_> {
                     w.key("description").string(description);
                 }
                 w.key("schema").raw(schema);
-                tools::write_strict(*strict, Some(schema), self.is_native(), self.losses, w);
+                if tools::write_strict(*strict, Some(schema), self.is_native(), w) {
+                    self.losses.drop("response_format.strict");
+                }
                 w.end_object();
                 w.end_object();
             }

@@ -6,6 +6,7 @@ use super::items::{self, Items};
 use super::{DEFERRED, MUTATED, settings, strict};
 use crate::protocol::canonical::{
     Action, Exchange, Format, Losses, PartKind, Request, Role, Tool, ToolChoice, ToolKind, Unsupported,
+    WebSearch,
 };
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError, Target};
@@ -195,14 +196,30 @@ impl Encoder<'_, '_, '_> {
         let name = tag.decode();
         if protocol == Protocol::Responses {
             w.raw(raw);
-        } else if name.starts_with("web_search") || name.eq_ignore_ascii_case("googleSearch") {
-            w.begin_object().key("type").text("web_search").end_object();
-            self.losses.add(Action::Approx, "tools.web_search");
+        } else if let Some(search) = WebSearch::read(&name, raw) {
+            self.search(&search, w);
         } else {
             let message = format!("the tool `{name}` runs at its own provider only");
             return Err(Unsupported::new("tools", message).into());
         }
         Ok(())
+    }
+
+    fn search(&mut self, search: &WebSearch<'_>, w: &mut Writer<'_>) {
+        search.name_losses(&["allowed_domains", "user_location", "search_context_size"], self.losses);
+        w.begin_object().key("type").text("web_search");
+        if let Some(domains) = &search.allowed_domains {
+            w.key("filters").begin_object().key("allowed_domains").raw(domains).end_object();
+        }
+        if !search.location.is_empty() {
+            w.key("user_location").begin_object().key("type").text("approximate");
+            search.write_place(w);
+            w.end_object();
+        }
+        if let Some(size) = &search.context_size {
+            w.key("search_context_size").string(size);
+        }
+        w.end_object();
     }
 
     fn tool_choice(&mut self, choice: &ToolChoice<'_>, w: &mut Writer<'_>) {

@@ -81,7 +81,7 @@ impl ModelWriter<'_> {
                     w.raw(raw);
                 }
                 PartKind::Opaque { tag, .. } => {
-                    losses.add_named(Action::Drop, &format!("part.{}", tag.decode()));
+                    losses.add_named(Action::Drop, &tag.decode());
                 }
                 PartKind::ToolResult { .. } => losses.drop("tool_result"),
             }

@@ -4,12 +4,11 @@ use std::collections::HashSet;
 
 use super::super::super::schema;
 use super::Context;
-use crate::protocol::canonical::{Action, Allowed, Losses, Tool, ToolChoice, ToolKind, Unsupported};
-use crate::protocol::json::{Error, Object, Raw, Reader, Str, Writer};
+use crate::protocol::canonical::{
+    Action, Allowed, Losses, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+};
+use crate::protocol::json::{Error, Raw, Reader, Str, Writer};
 use crate::protocol::{Protocol, RequestError};
-
-/// Chat's way to ask for web search.
-pub(super) const SEARCH_OPTIONS: &str = "web_search_options";
 
 /// Schema of a tool that takes free text.
 const CUSTOM_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
@@ -76,41 +75,29 @@ fn hosted<'c>(context: &'c Context<'_>, losses: &mut Losses) -> Result<Vec<(Str<
             ToolKind::Hosted { protocol: Protocol::Gemini, tag, raw } => {
                 found.push((tag.borrowed(), raw.borrowed()));
             }
-            ToolKind::Hosted { tag, raw, .. } if tag.decode().starts_with("web_search") => {
+            _ if tool.is_foreign_tool_search(Protocol::Gemini) => losses.drop("tools.tool_search"),
+            ToolKind::Hosted { tag, raw, .. } => {
+                let Some(found) = WebSearch::read(&tag.decode(), raw) else {
+                    return Err(Unsupported::new(
+                        format!("tools: {}", tag.decode()),
+                        "this upstream cannot run the tool",
+                    ));
+                };
                 if context.request.can_do_without(tool) {
                     losses.drop("tools.web_search");
                     continue;
                 }
                 search = true;
-                name_parameters(raw, losses);
-            }
-            _ if tool.is_foreign_tool_search(Protocol::Gemini) => losses.drop("tools.tool_search"),
-            ToolKind::Hosted { tag, .. } => {
-                return Err(Unsupported::new(
-                    format!("tools: {}", tag.decode()),
-                    "this upstream cannot run the tool",
-                ));
+                // Google's search has no settings.
+                found.name_losses(&[], losses);
             }
             ToolKind::Function | ToolKind::Custom { .. } | ToolKind::Client { .. } => {}
         }
-    }
-    if let Some((_, raw)) = context.request.extras.iter().find(|(key, _)| *key == SEARCH_OPTIONS) {
-        search = true;
-        name_parameters(raw, losses);
     }
     if search {
         found.push((Str::from("googleSearch"), Raw::from_json("{}")));
     }
     Ok(found)
-}
-
-/// Google Search has no settings: names those that get lost.
-fn name_parameters(raw: &Raw<'_>, losses: &mut Losses) {
-    for (key, _) in Object::parse(raw.as_str()).unwrap_or_default().iter() {
-        if !matches!(key, "type" | "name" | "cache_control") {
-            losses.add_named(Action::Drop, &format!("web_search.{key}"));
-        }
-    }
 }
 
 fn write_declaration(context: &Context<'_>, tool: &Tool<'_>, losses: &mut Losses, w: &mut Writer<'_>) {

@@ -174,7 +174,7 @@ impl Encoder<'_> {
                 {
                     audio = Some(raw);
                 }
-                PartKind::Opaque { .. } => self.losses.drop("messages.content"),
+                PartKind::Opaque { tag, .. } => self.losses.add_named(Action::Drop, &tag.decode()),
                 PartKind::Media(_) => self.losses.drop("assistant.media"),
                 _ => {}
             }

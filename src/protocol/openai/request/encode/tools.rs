@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::{Encoder, is_official, object_or_empty, schema};
-use crate::protocol::canonical::{Action, Allowed, Losses, Request, Tool, ToolChoice, ToolKind, Unsupported};
+use crate::protocol::canonical::{
+    Action, Allowed, Request, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+};
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::openai::WEB_SEARCH;
 use crate::protocol::{Protocol, RequestError};
@@ -78,7 +80,9 @@ impl Encoder<'_> {
         if let Some(schema) = &tool.schema {
             w.key("parameters").raw(&object_or_empty(schema));
         }
-        write_strict(tool.strict, tool.schema.as_ref(), self.is_native(), self.losses, w);
+        if write_strict(tool.strict, tool.schema.as_ref(), self.is_native(), w) {
+            self.losses.drop("tools.strict");
+        }
         w.end_object();
         w.end_object();
     }
@@ -121,19 +125,29 @@ impl Encoder<'_> {
             return Ok(());
         }
         let tag = tag.decode();
-        let searches = tag.starts_with("web_search") || tag == "googleSearch" || tag == "google_search";
+        let search = WebSearch::read(&tag, raw);
         let searcher = self.target.model.contains("search");
-        if searches && !searcher && self.request.can_do_without(tool) {
+        if search.is_some() && !searcher && self.request.can_do_without(tool) {
             self.losses.drop("tools.web_search");
             return Ok(());
         }
-        if !searches || !searcher {
+        let Some(search) = search.filter(|_| searcher) else {
             let tag: String = tag.chars().take(64).collect();
             let message = format!("the hosted tool `{tag}` has no equivalent at this upstream");
             return Err(Unsupported::new("tools", message).into());
+        };
+        search.name_losses(&["user_location", "search_context_size"], self.losses);
+        w.key("web_search_options").begin_object();
+        if let Some(size) = &search.context_size {
+            w.key("search_context_size").string(size);
         }
-        self.losses.add(Action::Approx, "web_search");
-        w.key("web_search_options").begin_object().end_object();
+        if !search.location.is_empty() {
+            w.key("user_location").begin_object().key("type").text("approximate");
+            w.key("approximate").begin_object();
+            search.write_place(w);
+            w.end_object().end_object();
+        }
+        w.end_object();
         Ok(())
     }
 
@@ -221,18 +235,16 @@ fn refuse_twins(request: &Request<'_>) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Writes `strict`. A schema that does not qualify would be refused; a Chat client meant its own word.
+/// Writes `strict`, and tells whether it was asked for in vain: a schema that does not qualify would be refused. A
+/// Chat client meant its own word.
 pub(super) fn write_strict(
     strict: Option<bool>,
     schema: Option<&Raw<'_>>,
     native: bool,
-    losses: &mut Losses,
     w: &mut Writer<'_>,
-) {
-    let Some(asked) = strict else { return };
+) -> bool {
+    let Some(asked) = strict else { return false };
     let fits = native || schema.is_some_and(schema::is_strict);
-    if asked && !fits {
-        losses.drop("strict");
-    }
     w.key("strict").boolean(asked && fits);
+    asked && !fits
 }
