@@ -118,8 +118,12 @@ impl Overflow {
         Some(found.checked())
     }
 
-    /// An unknown wording with two figures: what was asked is more than what may be.
+    /// An unknown wording with two figures: what was asked is more than what may be. Figures of something else
+    /// (the characters of a string) are left alone.
     fn or_bare(mut self, lower: &str) -> Self {
+        if !lower.contains("token") && !lower.contains("context") {
+            return self;
+        }
         let mut figures: Vec<u64> = numbers(lower).take(16).collect();
         figures.sort_unstable();
         figures.dedup();
@@ -334,7 +338,9 @@ mod tests {
             let found = Overflow::read(words);
             assert_eq!((found.asked, found.limit, found.answer), (None, Some(8192), None), "{words}");
         }
-        assert_eq!(Overflow::read("three figures: 1000, 2000, 3000"), Overflow::default());
+        assert_eq!(Overflow::read("three figures of tokens: 1000, 2000, 3000"), Overflow::default());
+        let characters = "string too long. Expected a string with maximum length 10485760, but got 12000000";
+        assert_eq!(Overflow::read(characters), Overflow::default());
         assert_eq!(Overflow::read(&"é".repeat(5000)), Overflow::default());
     }
 
