@@ -97,3 +97,16 @@ async fn codex_is_told_at_once_that_there_are_no_websockets() {
         assert_eq!(client.send(plain).await.status, 405, "{path}");
     }
 }
+
+#[tokio::test]
+async fn claude_code_finds_somebody_there_before_it_shows_a_key() {
+    let upstreams = "upstreams:\n  - { name: a, base_url: 'http://127.0.0.1:9', token: t }\n";
+    let served = Served::yaml(&format!("api-key: secret\n{upstreams}")).await;
+    let client = Client::new(served.addr);
+    for path in ["/", "/api/hello"] {
+        let mut probe = get(path);
+        *probe.method_mut() = Method::HEAD;
+        assert_eq!(client.send(probe).await.status, 200, "{path}");
+    }
+    assert_eq!(client.send(get("/api/other")).await.status, 401);
+}

@@ -66,6 +66,7 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
         .merge(lists)
         .merge(responses)
         .route("/", get(root))
+        .route("/api/hello", get(root))
         .route("/health", get(health::health))
         .route("/healthz", get(health::health))
         .route("/readyz", get(health::ready));
@@ -79,7 +80,8 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| panicked()))
 }
 
-/// `HEAD /` and `GET /`: clients ask before anything else whether somebody is there.
+/// `HEAD /`, and Claude Code's `HEAD /api/hello`: clients ask before anything else, and without a key,
+/// whether somebody is there.
 async fn root() -> &'static str {
     "aiproxy\n"
 }
