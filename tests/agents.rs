@@ -1,10 +1,17 @@
 //! What coding agents send, and what they would lose. `tests/agents/run.sh` has the agents themselves try.
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
 use aiproxy::protocol::canonical::{Exchange, Losses};
 use aiproxy::protocol::{
     Endpoint, Operation, Protocol, RequestError, Target, decode_request, encode_request,
 };
+use http::{Method, header};
 use serde_json::{Value, json};
+
+use support::client::{Client, get, with};
+use support::gateway::{Served, gateway, upstream};
 
 /// The request at the upstream, and the warnings.
 fn sent(client: Protocol, upstream: Protocol, body: &Value) -> Result<(Value, String), RequestError> {
@@ -73,4 +80,33 @@ fn a_search_that_was_asked_for_is_not_skipped_in_silence() {
     assert!(matches!(refused, Err(RequestError::Unsupported(_))), "{refused:?}");
     let (body, _) = sent(Protocol::Anthropic, Protocol::Gemini, &search()).unwrap();
     assert_eq!(body["tools"], json!([{"googleSearch": {}}]));
+}
+
+#[tokio::test]
+async fn codex_is_told_at_once_that_there_are_no_websockets() {
+    let served = Served::start(gateway([upstream("a", Protocol::OpenAi, "http://127.0.0.1:9")])).await;
+    let client = Client::new(served.addr);
+    for path in ["/v1/responses", "/responses"] {
+        let mut request = with(get(path), "connection", "Upgrade");
+        request.headers_mut().insert(header::UPGRADE, "websocket".parse().unwrap());
+        let reply = client.send(request).await;
+        assert_eq!(reply.status, 426, "anything else is tried six times more, for seconds");
+        assert!(reply.json()["error"]["message"].is_string());
+        let mut plain = get(path);
+        *plain.method_mut() = Method::PUT;
+        assert_eq!(client.send(plain).await.status, 405, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn claude_code_finds_somebody_there_before_it_shows_a_key() {
+    let upstreams = "upstreams:\n  - { name: a, base_url: 'http://127.0.0.1:9', token: t }\n";
+    let served = Served::yaml(&format!("api-key: secret\n{upstreams}")).await;
+    let client = Client::new(served.addr);
+    for path in ["/", "/api/hello"] {
+        let mut probe = get(path);
+        *probe.method_mut() = Method::HEAD;
+        assert_eq!(client.send(probe).await.status, 200, "{path}");
+    }
+    assert_eq!(client.send(get("/api/other")).await.status, 401);
 }

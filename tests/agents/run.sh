@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Has real agents complete a task through the gateway: Claude Code, Codex, Gemini CLI and opencode, each
-# against every upstream protocol. A simulated provider plays the model (`sim-agent`, see
+# Has real agents complete a task through the gateway: Claude Code, Codex (with two kinds of models, which
+# get different tools), Gemini CLI and opencode, each against every upstream protocol. A simulated provider plays the model (`sim-agent`, see
 # src/simulator/mod.rs): it has the agent run two commands, one after the other, and quotes their output,
 # and like the strictest models it refuses reasoning state that is missing or another's (`sim-strict`).
 # An agent has passed if it quotes both, exits with 0 and had no request refused.
@@ -14,12 +14,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 exec </dev/null
 
-agents=(claude codex gemini opencode)
+agents=(claude codex codex-functions gemini opencode)
 apis=(anthropic openai responses gemini)
 runs=()
 case "${1:-}" in
   "") for agent in "${agents[@]}"; do for api in "${apis[@]}"; do runs+=("$agent:$api"); done; done ;;
-  short) runs=(claude:gemini codex:openai gemini:anthropic opencode:responses) ;;
+  short) runs=(claude:gemini codex:anthropic codex-functions:openai gemini:openai opencode:responses) ;;
   *) runs=("$@") ;;
 esac
 
@@ -108,9 +108,11 @@ upstreams:
   - name: $api
     api_type: $api
     base_url: http://127.0.0.1:$simulator_port
-    available_models: [claude-sonnet-4-5, gpt-5, gemini-2.5-pro]
+    available_models: [claude-sonnet-4-5, gpt-5.6-sol, gpt-5.5, gpt-5, gemini-2.5-pro]
     model_mappings:
       claude-sonnet-4-5: ${models[$api]}-sim-agent-sim-strict
+      gpt-5.6-sol: ${models[$api]}-sim-agent-sim-strict
+      gpt-5.5: ${models[$api]}-sim-agent-sim-strict
       gpt-5: ${models[$api]}-sim-agent-sim-strict
       gemini-2.5-pro: ${models[$api]}-sim-agent-sim-strict
 YAML
@@ -132,10 +134,21 @@ claude() {
     "$bin/claude" -p "$task" --allowedTools Bash
 }
 
+# To current models Codex offers one tool that runs scripts, to older ones many functions.
 codex() {
+  codex_with gpt-5.6-sol "$@"
+}
+
+codex-functions() {
+  codex_with gpt-5.5 "$@"
+}
+
+codex_with() {
+  local model=$1
+  shift
   mkdir "$1/codex"
   cat >"$1/codex/config.toml" <<TOML
-model = "gpt-5"
+model = "$model"
 model_provider = "aiproxy"
 approval_policy = "never"
 sandbox_mode = "danger-full-access"
