@@ -13,7 +13,10 @@ use aiproxy::protocol::{
 };
 use serde_json::{Value, json};
 
-use support::Protocol;
+use support::client::{Client, post};
+use support::gateway::{Served, gateway, upstream};
+use support::upstream::{Answer, Upstream};
+use support::{Protocol, native};
 
 const MODEL: &str = "claude-sonnet-4-5";
 
@@ -180,4 +183,54 @@ fn t098_t115_state_without_text_comes_back_through_every_client() {
             assert_eq!(sent["thinking"]["type"], "enabled", "{what}");
         }
     }
+}
+
+/// What an Anthropic client holds after a turn that a Chat upstream answered, reasoning included.
+async fn turn_of_another_provider(client: &Client) -> Value {
+    let first = json!({"model": "chat", "max_tokens": 3000, "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "messages": [{"role": "user", "content": "Hello"}]});
+    let reply = client.send(post("/v1/messages", &first)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let content = reply.json()["content"].clone();
+    assert_eq!(content[0]["type"], "thinking", "{content}");
+    content
+}
+
+#[tokio::test]
+async fn t104_a_conversation_that_comes_back_to_anthropic_is_not_refused_for_foreign_reasoning() {
+    let chat = Upstream::always(Answer::json(json!({"id": "c", "object": "chat.completion", "created": 1,
+        "model": "chat", "choices": [{"index": 0, "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "Hi.", "reasoning_content": "Greet back."}}]})))
+    .await;
+    let native = Upstream::always(Answer::json(native::document(Protocol::Anthropic))).await;
+    let served = Served::start(gateway([
+        upstream("chat", Protocol::OpenAi, &chat.url()).models(["chat"]),
+        upstream("native", Protocol::Anthropic, &native.url()).models([MODEL]),
+    ]))
+    .await;
+    let client = Client::new(served.addr);
+    let content = turn_of_another_provider(&client).await;
+
+    let ask = |content: &Value| {
+        json!({"model": MODEL, "max_tokens": 3000, "messages": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": content},
+            {"role": "user", "content": "And now?"},
+        ]})
+        .to_string()
+    };
+    let reply = client.send(post("/v1/messages", ask(&content))).await;
+    assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, Some("drop:reasoning")));
+    let received = native.only().json();
+    assert_eq!(received["model"], MODEL);
+    assert_eq!(received["messages"][1]["content"], "Hi.", "{received}");
+    assert_eq!(received["messages"][2]["content"], "And now?");
+
+    // Its own state passes as it is, byte for byte.
+    let own = ask(
+        &json!([{"type": "thinking", "thinking": "Hm.", "signature": "oZ4Bo+own"}, {"type": "text", "text": "Hi."}]),
+    );
+    let reply = client.send(post("/v1/messages", &own)).await;
+    assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, None));
+    assert_eq!(native.requests()[1].body, own.as_bytes());
 }

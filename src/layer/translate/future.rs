@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
 use http::response::Parts;
+use http::{HeaderValue, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::StreamBody;
-use super::{Plan, count, rewrite_head};
+use super::{Plan, WARNINGS, count, rewrite_head};
 use crate::body::Body as OutBody;
 use crate::error::{BoxError, Error};
 use crate::headers;
@@ -24,7 +24,7 @@ pin_project! {
     #[project = ResponseFutureProj]
     pub enum ResponseFuture<F, B> {
         #[doc(hidden)]
-        Relay { #[pin] inner: F, counting: Option<Payload> },
+        Relay { #[pin] inner: F, counting: Option<Payload>, warnings: Option<HeaderValue> },
         #[doc(hidden)]
         Translate { #[pin] inner: F, plan: Option<Plan>, reading: Option<Reading<B>> },
         #[doc(hidden)]
@@ -50,8 +50,8 @@ impl<B> fmt::Debug for Reading<B> {
 
 impl<F, B> ResponseFuture<F, B> {
     /// `counting`: the request, if it only asks for a count, which the upstream may not offer.
-    pub(super) fn relay(inner: F, counting: Option<Payload>) -> Self {
-        ResponseFuture::Relay { inner, counting }
+    pub(super) fn relay(inner: F, counting: Option<Payload>, warnings: Option<HeaderValue>) -> Self {
+        ResponseFuture::Relay { inner, counting, warnings }
     }
 
     pub(super) fn translate(inner: F, plan: Plan) -> Self {
@@ -81,13 +81,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (inner, plan, slot) = match self.project() {
-            ResponseFutureProj::Relay { inner, counting } => {
+            ResponseFutureProj::Relay { inner, counting, warnings } => {
                 let outcome = ready!(inner.poll(cx)).map_err(Into::into);
                 return Poll::Ready(match (outcome, counting.take()) {
                     (Err(error), Some(payload)) if count::is_missing(&error, &payload) => {
                         count::estimated(&payload)
                     }
-                    (outcome, _) => outcome.map(|response| response.map(OutBody::new)),
+                    (outcome, _) => outcome.map(|mut response| {
+                        if let Some(warnings) = warnings.take() {
+                            response.headers_mut().insert(WARNINGS, warnings);
+                        }
+                        response.map(OutBody::new)
+                    }),
                 });
             }
             ResponseFutureProj::Ready { outcome } => {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
@@ -30,7 +30,7 @@ use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
+use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses, envelope};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
     without_foreign_citations,
@@ -102,6 +102,9 @@ impl Settings {
         }
     }
 }
+
+/// Names what a translation could not carry (1.11).
+const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
 
 /// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
 const STRICT: &str = "x-aiproxy-strict";
@@ -191,6 +194,29 @@ pub(super) struct Plan {
 }
 
 impl<S> Translate<S> {
+    /// A conversation that other providers took part in holds their reasoning, in envelopes that a provider
+    /// takes for its own state spoilt (T104, T105). Such a request alone does not pass as it is: it is written
+    /// anew by the rules for foreign state, and what that costs is returned.
+    fn take_foreign_state_out(&self, request: &mut Request<Payload>) -> Option<HeaderValue> {
+        let payload = request.body();
+        let protocol = payload.protocol();
+        // Chat has no such state: what stands in its extensions means nothing to servers.
+        if protocol == Protocol::OpenAi || !envelope::is_within(payload.original_bytes()) {
+            return None;
+        }
+        // What cannot be read is the upstream's to judge.
+        let (_, mut canonical) = read(payload).ok()?;
+        canonical.stream = payload.stream();
+        let exchange = Exchange::new(&canonical, protocol, protocol);
+        let target = self.settings.target(payload.model());
+        let (mut losses, mut out) = (Losses::default(), Vec::new());
+        encode_request(protocol, &canonical, &exchange, &target, &mut losses, &mut out).ok()?;
+        let anew = payload.with_bytes(out).ok()?;
+        report(&losses, protocol, protocol);
+        *request.body_mut() = anew;
+        if losses.is_empty() { None } else { HeaderValue::from_str(&losses.header()).ok() }
+    }
+
     /// Rewrites the request in the upstream's protocol.
     fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Plan), Error> {
         let settings = &*self.settings;
@@ -294,9 +320,10 @@ where
             {
                 *request.body_mut() = payload;
             }
+            let warnings = self.take_foreign_state_out(&mut request);
             let counting =
                 (request.body().operation() == Operation::CountTokens).then(|| request.body().clone());
-            return ResponseFuture::relay(self.inner.call(request), counting);
+            return ResponseFuture::relay(self.inner.call(request), counting, warnings);
         }
         if request.body().operation() == Operation::CountTokens {
             return ResponseFuture::ready(count::estimated(request.body()));
@@ -315,6 +342,6 @@ fn rewrite_head(head: &mut http::response::Parts, is_stream: bool, warnings: Opt
     head.headers.clear();
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(warnings) = warnings {
-        head.headers.insert("x-aiproxy-warnings", warnings);
+        head.headers.insert(WARNINGS, warnings);
     }
 }

@@ -8,6 +8,7 @@
 //! base64( 0xA1 0x9E | version 1 | provider | kind | item id length u16, bytes | text hash 8 B | value | check 4 B )
 //! ```
 
+use memchr::memmem;
 use sha2::{Digest, Sha256};
 
 use super::media::{decode_base64, encode_base64};
@@ -66,12 +67,25 @@ pub fn seal(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
     Str::from_escaped(encode_base64(&bytes))
 }
 
+/// How every envelope starts, whichever alphabet it comes back in: [`MAGIC`] in base64.
+const BEGINNING: &str = "oZ4B";
+
+/// Whether some string in a JSON document is an envelope of ours.
+#[must_use]
+pub fn is_within(document: &[u8]) -> bool {
+    memmem::find_iter(document, b"\"oZ4B").any(|at| {
+        let text = document.get(at + 1..).unwrap_or_default();
+        let end = memchr::memchr(b'"', text).unwrap_or(text.len());
+        let text = std::str::from_utf8(text.get(..end).unwrap_or_default());
+        text.is_ok_and(|text| open(&Str::from_escaped(text)).is_some())
+    })
+}
+
 /// Unwraps an envelope; `None` for anything that is not one of ours, whole.
 #[must_use]
 pub fn open(value: &Str<'_>) -> Option<Opened> {
-    // Every envelope starts with these characters, whichever alphabet it came back in.
     let text = value.decode();
-    if !text.starts_with("oZ4B") {
+    if !text.starts_with(BEGINNING) {
         return None;
     }
     let bytes = decode_base64(&text)?;
