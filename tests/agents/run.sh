@@ -33,7 +33,7 @@ if ! cmp -s tests/agents/package-lock.json "$installed/installed.json"; then
   cp tests/agents/package.json tests/agents/package-lock.json "$installed"
   (
     cd "$installed"
-    npm install --ignore-scripts --no-audit --no-fund --loglevel=error
+    npm install --ignore-scripts --fetch-retries=5 --no-audit --no-fund --loglevel=error
     (cd node_modules/@anthropic-ai/claude-code && node install.cjs)
     (cd node_modules/opencode-ai && node postinstall.mjs)
   )

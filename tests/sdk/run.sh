@@ -32,7 +32,7 @@ if ! cmp -s tests/sdk/node/package-lock.json "$packages/installed.json"; then
   rm -rf "$packages"
   mkdir -p "$packages"
   cp tests/sdk/node/package.json tests/sdk/node/package-lock.json "$packages/"
-  (cd "$packages" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+  (cd "$packages" && npm ci --ignore-scripts --fetch-retries=5 --no-audit --no-fund --loglevel=error)
   cp tests/sdk/node/package-lock.json "$packages/installed.json"
 fi
 cp tests/sdk/node/conversations.mjs "$packages/"
