@@ -219,13 +219,13 @@ for run in "${runs[@]}"; do
   url=http://127.0.0.1:${gateways[$api]}
   # Secrets that only the commands can tell.
   one=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n') two=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
-  mkdir -p "$home/work"
-  echo "$one" >"$home/work/one.txt"
-  echo "$two" >"$home/work/two.txt"
+  mkdir -p "$home/task"
+  echo "$one" >"$home/task/one.txt"
+  echo "$two" >"$home/task/two.txt"
   read -r well_before otherwise_before < <(answered "$url")
   start=$SECONDS
   code=0
-  (cd "$home/work" && "$agent" "$home" "$url") >"$home/out.txt" 2>"$home/err.txt" || code=$?
+  (cd "$home/task" && "$agent" "$home" "$url") >"$home/out.txt" 2>"$home/err.txt" || code=$?
   seconds=$((SECONDS - start))
   read -r well otherwise < <(answered "$url")
   turns=$((well - well_before)) refused=$((otherwise - otherwise_before))
