@@ -3,14 +3,14 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use aiproxy::Gateway;
 use aiproxy::server::Pages;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use tracing_subscriber::fmt::MakeWriter;
 
 use support::client::{Client, get, post, read_until, with};
 use support::gateway::{Served, upstream};
@@ -203,13 +203,17 @@ async fn every_label_comes_from_a_closed_set() {
     assert!(!page.text().contains("whatever-a-client-likes"));
 }
 
-/// Where log lines go.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// The log of the test that runs on this thread, its gateway included.
+    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
-impl Write for Lines {
+/// Writes to the log of the thread that it is on.
+struct ThisThread;
+
+impl Write for ThisThread {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(line);
+        LOG.with_borrow_mut(|log| log.push_str(&String::from_utf8_lossy(line)));
         Ok(line.len())
     }
 
@@ -218,25 +222,25 @@ impl Write for Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Lines;
+/// Logs everything from here on. One subscriber serves the process: what one thread's own subscriber is not
+/// interested in, tracing may keep from another's.
+fn log_everything() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let format = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+        format.with_writer(|| ThisThread).init();
+    });
+}
 
-    fn make_writer(&'a self) -> Lines {
-        self.clone()
-    }
+fn log() -> String {
+    LOG.with_borrow(String::clone)
 }
 
 #[tokio::test]
 async fn no_secret_is_in_metrics_or_logs() {
     let (recorder, handle) = recorder();
     let _guard = metrics::set_default_local_recorder(&recorder);
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(lines.clone())
-        .finish();
-    let _log = tracing::subscriber::set_default(subscriber);
+    log_everything();
     let (main, _spare, _served, client) = setting(&handle).await;
     some_of_everything(&main, &client).await;
     let by_query = Talk::new("known", "my prompt");
@@ -244,7 +248,7 @@ async fn no_secret_is_in_metrics_or_logs() {
     client.send(post(&path, by_query.body(Protocol::Gemini))).await;
     client.send(with(by_query.request(Protocol::OpenAi), "x-api-key", "wrong-secret")).await;
 
-    let logs = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logs = log();
     assert!(
         logs.contains("aiproxy::access") && logs.contains("attempt failed"),
         "nothing to search:\n{logs}"
@@ -261,14 +265,12 @@ async fn no_secret_is_in_metrics_or_logs() {
 
 #[tokio::test]
 async fn the_log_has_one_line_per_request() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
-    let _log = tracing::subscriber::set_default(subscriber);
+    log_everything();
     let (_recorder, handle) = recorder();
     let (_main, _spare, _served, client) = setting(&handle).await;
     let request = keyed(&Talk::new("failing", "my prompt"), Protocol::Anthropic);
     client.send(with(request, "x-request-id", "req-7")).await;
-    let logs = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let logs = log();
     let lines: Vec<&str> = logs.lines().filter(|line| line.contains("aiproxy::access")).collect();
     let [line] = lines[..] else { panic!("{logs}") };
     for part in [
