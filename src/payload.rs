@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::Error;
@@ -243,22 +243,8 @@ impl Payload {
             let at = spans.insert_at;
             edits.push((at..at, inserts));
         }
-        splice(&shared.bytes, edits)
+        json::splice(&shared.bytes, edits).into()
     }
-}
-
-fn splice(bytes: &Bytes, mut edits: Vec<(Span, Vec<u8>)>) -> Bytes {
-    edits.sort_by_key(|(span, _)| span.start);
-    let added: usize = edits.iter().map(|(_, new)| new.len()).sum();
-    let mut out = BytesMut::with_capacity(bytes.len() + added);
-    let mut from = 0;
-    for (span, new) in edits {
-        out.extend_from_slice(bytes.get(from..span.start).unwrap_or_default());
-        out.extend_from_slice(&new);
-        from = span.end;
-    }
-    out.extend_from_slice(bytes.get(from..).unwrap_or_default());
-    out.freeze()
 }
 
 fn bad_json(bytes: &[u8], error: json::Error) -> Error {

@@ -13,7 +13,7 @@ use aiproxy::protocol::{
 };
 use serde_json::{Value, json};
 
-use support::client::{Client, post};
+use support::client::{Client, post, with};
 use support::gateway::{Served, gateway, upstream};
 use support::upstream::{Answer, Upstream};
 use support::{Protocol, native};
@@ -223,8 +223,14 @@ async fn t104_a_conversation_that_comes_back_to_anthropic_is_not_refused_for_for
     assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, Some("drop:reasoning")));
     let received = native.only().json();
     assert_eq!(received["model"], MODEL);
-    assert_eq!(received["messages"][1]["content"], "Hi.", "{received}");
+    assert_eq!(received["messages"][1]["content"], json!([content[1]]), "{received}");
     assert_eq!(received["messages"][2]["content"], "And now?");
+
+    // Whoever wants all or nothing gets nothing.
+    let strict = with(post("/v1/messages", ask(&content)), "x-aiproxy-strict", "1");
+    let reply = client.send(strict).await;
+    assert_eq!(reply.status, 400, "{}", reply.text());
+    assert_eq!(native.requests().len(), 1);
 
     // Its own state passes as it is, byte for byte.
     let own = ask(

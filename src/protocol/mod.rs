@@ -14,6 +14,7 @@ pub mod anthropic;
 pub mod canonical;
 mod count;
 mod endpoint;
+mod foreign;
 pub mod gemini;
 pub mod json;
 pub mod openai;
@@ -26,9 +27,9 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
-pub use anthropic::request::without_foreign_citations;
 pub use count::{estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
+pub use foreign::{Cleaned, without_foreign};
 pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};
 
 /// A wire protocol.

@@ -1,5 +1,5 @@
-//! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal; but citations
-//! that the gateway itself once wrote in Anthropic's shape do not go to Anthropic, which would refuse them.
+//! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal; but what the
+//! gateway itself once wrote for other providers, and this one would refuse, is cut out (T104, T132).
 //!
 //! The request is read into the canonical form and written as the upstream takes it; what it cannot
 //! carry is named in `x-aiproxy-warnings` and counted, or refused when leaving it out would change the
@@ -30,10 +30,10 @@ use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses, envelope};
+use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
-    without_foreign_citations,
+    without_foreign,
 };
 
 pub use future::ResponseFuture;
@@ -194,27 +194,37 @@ pub(super) struct Plan {
 }
 
 impl<S> Translate<S> {
-    /// A conversation that other providers took part in holds their reasoning, in envelopes that a provider
-    /// takes for its own state spoilt (T104, T105). Such a request alone does not pass as it is: it is written
-    /// anew by the rules for foreign state, and what that costs is returned.
-    fn take_foreign_state_out(&self, request: &mut Request<Payload>) -> Option<HeaderValue> {
+    /// Takes out what other providers left in a conversation that now goes to a provider in its own protocol.
+    fn clean(&self, request: &mut Request<Payload>) -> Result<Option<HeaderValue>, Error> {
         let payload = request.body();
         let protocol = payload.protocol();
-        // Chat has no such state: what stands in its extensions means nothing to servers.
-        if protocol == Protocol::OpenAi || !envelope::is_within(payload.original_bytes()) {
-            return None;
+        let Some(cleaned) = without_foreign(protocol, payload.original_bytes()) else { return Ok(None) };
+        let clean = payload.with_bytes(cleaned.body)?;
+        let warnings = self.settle(&cleaned.losses, protocol, request.headers())?;
+        *request.body_mut() = clean;
+        Ok(warnings)
+    }
+
+    /// Counts what a request loses and names it for the client.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Untranslatable`] where nothing may be lost.
+    fn settle(
+        &self,
+        losses: &Losses,
+        client: Protocol,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, Error> {
+        if losses.is_empty() {
+            return Ok(None);
         }
-        // What cannot be read is the upstream's to judge.
-        let (_, mut canonical) = read(payload).ok()?;
-        canonical.stream = payload.stream();
-        let exchange = Exchange::new(&canonical, protocol, protocol);
-        let target = self.settings.target(payload.model());
-        let (mut losses, mut out) = (Losses::default(), Vec::new());
-        encode_request(protocol, &canonical, &exchange, &target, &mut losses, &mut out).ok()?;
-        let anew = payload.with_bytes(out).ok()?;
-        report(&losses, protocol, protocol);
-        *request.body_mut() = anew;
-        if losses.is_empty() { None } else { HeaderValue::from_str(&losses.header()).ok() }
+        let upstream = self.settings.upstream;
+        if self.settings.strict || asks_strictness(headers) {
+            return Err(Error::Untranslatable(Box::new(inexact(losses, upstream))));
+        }
+        report(losses, client, upstream);
+        Ok(HeaderValue::from_str(&losses.header()).ok())
     }
 
     /// Rewrites the request in the upstream's protocol.
@@ -236,11 +246,7 @@ impl<S> Translate<S> {
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
             .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
-        if (settings.strict || asks_strictness(&parts.headers)) && !losses.is_empty() {
-            return Err(Error::Untranslatable(Box::new(inexact(&losses, settings.upstream))));
-        }
-        report(&losses, payload.protocol(), settings.upstream);
-        let warnings = if losses.is_empty() { None } else { HeaderValue::from_str(&losses.header()).ok() };
+        let warnings = self.settle(&losses, payload.protocol(), &parts.headers)?;
         let stream = canonical.stream;
         let translated = Payload::translated(
             settings.upstream,
@@ -314,13 +320,10 @@ where
 
     fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         if request.body().protocol() == self.settings.upstream {
-            if self.settings.upstream == Protocol::Anthropic
-                && let Some(bytes) = without_foreign_citations(request.body().original_bytes())
-                && let Ok(payload) = request.body().with_bytes(bytes)
-            {
-                *request.body_mut() = payload;
-            }
-            let warnings = self.take_foreign_state_out(&mut request);
+            let warnings = match self.clean(&mut request) {
+                Ok(warnings) => warnings,
+                Err(error) => return ResponseFuture::ready(Err(error)),
+            };
             let counting =
                 (request.body().operation() == Operation::CountTokens).then(|| request.body().clone());
             return ResponseFuture::relay(self.inner.call(request), counting, warnings);

@@ -2,8 +2,10 @@
 
 mod decode;
 mod encode;
+mod foreign;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
+pub(crate) use foreign::cut_foreign;

@@ -5,18 +5,24 @@
 //! `1.10` into `1.1` and thirty digits into a float, and refuses a lone surrogate (T005, T061, T150).
 //! `benches/payload.rs` holds each part against serde_json.
 
+mod document;
+mod edit;
+mod error;
 mod object;
+mod path;
 mod probe;
 mod reader;
 mod scan;
 mod text;
 mod writer;
 
+pub use document::{as_object, document, is_complete};
+pub use edit::splice;
+pub use error::{Error, ErrorKind};
 pub use object::Object;
+pub use path::path_at;
 pub use probe::{Members, Span, members};
-pub use reader::{
-    Error, ErrorKind, Kind, Later, MAX_DEPTH, Reader, as_object, document, is_complete, path_at,
-};
+pub use reader::{Kind, Later, MAX_DEPTH, Reader};
 pub(crate) use text::string_from_utf8;
 pub use text::{Number, Raw, Str};
 pub use writer::Writer;

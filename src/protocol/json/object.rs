@@ -1,7 +1,8 @@
 //! A JSON object as an ordered list of raw members: for folding native streams without losing
 //! what we do not know.
 
-use super::reader::{Error, Reader};
+use super::error::Error;
+use super::reader::Reader;
 use super::text::{Raw, Str};
 use super::writer::Writer;
 

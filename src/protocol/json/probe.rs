@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::reader::{Error, ErrorKind};
+use super::error::{Error, ErrorKind};
 use super::scan::closing_quote;
 
 /// Where one top-level value stands in the body.

@@ -3,6 +3,7 @@
 mod content;
 mod decode;
 mod encode;
+mod foreign;
 mod input;
 mod items;
 mod media;
@@ -15,6 +16,7 @@ mod tests;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
+pub(crate) use foreign::cut_foreign;
 
 /// Key of the echo entry that tells the answer which flat tool names came from which namespace. It
 /// is a note to ourselves: no answer repeats it.

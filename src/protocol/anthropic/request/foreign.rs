@@ -1,34 +1,16 @@
-//! Takes out of a client's own words what the gateway once put in and Anthropic would refuse (T132).
-//!
-//! An answer of another provider cites its sources as Anthropic would, but for the `encrypted_index`, which only
-//! Anthropic can write: it is empty. Clients send their history back as they got it. When a conversation has
-//! moved on to Anthropic, such a citation is a 400.
+//! What other providers left in a conversation with Anthropic: reasoning in envelopes, and sources without the
+//! signature that only Anthropic can write.
 
 use memchr::memmem;
 
-use crate::protocol::json::{Error, Kind, Raw, Reader, Span};
+use crate::protocol::foreign::{Cuts, is_foreign};
+use crate::protocol::json::{Error, Kind, Reader, Span, Str};
 
 const INDEX: &[u8] = b"\"encrypted_index\"";
 
-/// The body without citations of other providers; `None` if it has none, which a glance tells.
-#[must_use]
-pub fn without_foreign_citations(body: &[u8]) -> Option<Vec<u8>> {
-    if !memmem::find_iter(body, INDEX).any(|at| is_empty_string(body.get(at + INDEX.len()..))) {
-        return None;
-    }
-    let mut edits = Vec::new();
-    // What is not well formed is the upstream's to judge, as it stands.
-    let mut reader = Reader::from_bytes(body).ok()?;
-    messages(&mut reader, &mut edits).ok()?;
-    let mut out = Vec::with_capacity(body.len());
-    let mut from = 0;
-    for (span, new) in &edits {
-        out.extend_from_slice(body.get(from..span.start)?);
-        out.extend_from_slice(new.as_bytes());
-        from = span.end;
-    }
-    out.extend_from_slice(body.get(from..)?);
-    (!edits.is_empty()).then_some(out)
+/// Whether a source may stand in the body without its signature (T132); a glance.
+pub(crate) fn has_unsigned_source(body: &[u8]) -> bool {
+    memmem::find_iter(body, INDEX).any(|at| is_empty_string(body.get(at + INDEX.len()..)))
 }
 
 /// Whether `: ""` follows, with any white space.
@@ -37,87 +19,144 @@ fn is_empty_string(rest: Option<&[u8]>) -> bool {
     rest.strip_prefix(b":").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"\""))
 }
 
-type Edits = Vec<(Span, String)>;
-
-fn messages(reader: &mut Reader<'_>, edits: &mut Edits) -> Result<(), Error> {
-    reader.object(|key, value| match key {
-        "messages" => value.lenient_array(|message| {
-            message.lenient_object(|key, value| match key {
-                "content" => value.lenient_array(|block| block_of(block, edits)),
-                _ => Ok(()),
-            })
-        }),
-        _ => Ok(()),
-    })
-}
-
-fn block_of(block: &mut Reader<'_>, edits: &mut Edits) -> Result<(), Error> {
-    block.lenient_object(|key, value| {
-        if key != "citations" || value.peek()? != Kind::Array {
-            return Ok(());
-        }
-        let start = value.offset();
-        let (mut kept, mut dropped) = (Vec::new(), false);
-        value.array(|citation| {
-            let raw = citation.raw()?;
-            if is_foreign(&raw)? {
-                dropped = true;
-            } else {
-                kept.push(raw.into_text());
+/// Takes it all out. A run of tool calls that now starts without reasoning is refused as long as thinking is
+/// demanded: then it is switched off (2.9).
+pub(crate) fn cut_foreign(reader: &mut Reader<'_>, cuts: &mut Cuts) -> Result<(), Error> {
+    let mut demanded: Option<Span> = None;
+    let mut run = Run::default();
+    reader.object(|key, value| {
+        match key {
+            "thinking" if value.peek()? == Kind::Object => {
+                let start = value.offset();
+                let mut kind = Str::EMPTY;
+                value.object(|key, value| {
+                    if key == "type" {
+                        kind = value.lenient_string()?.unwrap_or_default();
+                    }
+                    Ok::<_, Error>(())
+                })?;
+                demanded = (kind == "enabled").then_some(start..value.offset());
             }
-            Ok::<_, Error>(())
-        })?;
-        if dropped {
-            let left = if kept.is_empty() { "null".to_owned() } else { format!("[{}]", kept.join(",")) };
-            edits.push((start..value.offset(), left));
-        }
-        Ok(())
-    })
-}
-
-fn is_foreign(citation: &Raw<'_>) -> Result<bool, Error> {
-    let mut foreign = false;
-    Reader::new(citation.as_str()).lenient_object(|key, value| {
-        if key == "encrypted_index" {
-            foreign = value.lenient_string()?.is_some_and(|index| index.is_empty());
+            "messages" => {
+                cuts.list(value, |message, cuts| {
+                    let message = Message::cut(message, cuts)?;
+                    run.follow(&message);
+                    Ok(message.is_emptied)
+                })?;
+            }
+            _ => {}
         }
         Ok::<_, Error>(())
     })?;
-    Ok(foreign)
+    if let Some(thinking) = demanded.filter(|_| run.lost_its_reasoning) {
+        cuts.replace(thinking, r#"{"type":"disabled"}"#);
+        cuts.losses.drop("reasoning");
+    }
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The assistant's turns since the user last spoke.
+#[derive(Default)]
+struct Run {
+    has_begun: bool,
+    lost_its_reasoning: bool,
+}
 
-    fn without(body: &str) -> Option<String> {
-        without_foreign_citations(body.as_bytes()).map(|body| String::from_utf8(body).unwrap())
-    }
-
-    #[test]
-    fn t132_foreign_citations_are_taken_out_and_all_else_stays() {
-        let foreign = r#"{"type":"web_search_result_location","url":"u","title":"\u00e9","cited_text":"","encrypted_index": ""}"#;
-        let own = r#"{"type":"web_search_result_location","encrypted_index":"Eo8B","n":1.10}"#;
-        let body = |citations: &str| {
-            format!(
-                r#" {{"model":"m" ,"n":1.10,"messages":[{{"role":"user","content":"\"encrypted_index\":\"\""}},{{"role":"assistant","content":[{{"type":"text","text":"a","citations":{citations}}},{{"type":"text","text":"b"}}]}}]}}"#
-            )
-        };
-        assert_eq!(without(&body(&format!("[{foreign}]"))), Some(body("null")));
-        assert_eq!(without(&body(&format!("[{own} , {foreign}]"))), Some(body(&format!("[{own}]"))));
-        for same in [format!("[{own}]"), "null".to_owned(), "[]".to_owned(), "7".to_owned()] {
-            assert_eq!(without(&body(&same)), None, "{same}");
-        }
-        // The same words elsewhere are the client's own.
-        for same in [
-            format!(
-                r#"{{"messages":[{{"content":[{{"type":"tool_use","input":{{"citations":[{foreign}]}}}}]}}]}}"#
-            ),
-            format!(r#"{{"tools":[{{"citations":[{foreign}]}}]}}"#),
-            format!(r#"{{"messages":[{{"content":[{{"citations":[{foreign}]"#),
-            format!("[{foreign}]"),
-        ] {
-            assert_eq!(without(&same), None, "{same}");
+impl Run {
+    fn follow(&mut self, message: &Message) {
+        if message.is_from_user && !message.is_results_only {
+            *self = Run::default();
+        } else if !message.is_from_user && !message.is_emptied && !self.has_begun {
+            self.has_begun = true;
+            self.lost_its_reasoning = message.has_lost_reasoning && !message.starts_with_reasoning;
         }
     }
+}
+
+/// What is left of a message.
+#[derive(Default)]
+struct Message {
+    is_from_user: bool,
+    is_results_only: bool,
+    is_emptied: bool,
+    has_lost_reasoning: bool,
+    starts_with_reasoning: bool,
+}
+
+impl Message {
+    fn cut(reader: &mut Reader<'_>, cuts: &mut Cuts) -> Result<Self, Error> {
+        let mut message = Message::default();
+        let mut left: Vec<Sort> = Vec::new();
+        reader.lenient_object(|key, value| {
+            match key {
+                "role" => message.is_from_user = value.lenient_string()?.is_some_and(|role| role == "user"),
+                "content" => {
+                    message.is_emptied = cuts.list(value, |block, cuts| {
+                        let (sort, goes) = block_of(block, cuts)?;
+                        if goes {
+                            message.has_lost_reasoning = true;
+                        } else {
+                            left.push(sort);
+                        }
+                        Ok(goes)
+                    })?;
+                }
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        message.is_results_only = !left.is_empty() && left.iter().all(|sort| *sort == Sort::Result);
+        message.starts_with_reasoning = left.first() == Some(&Sort::Reasoning);
+        Ok(message)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Reasoning,
+    Result,
+    Other,
+}
+
+/// What a block is, and whether it goes. Its foreign sources go in any case.
+fn block_of(block: &mut Reader<'_>, cuts: &mut Cuts) -> Result<(Sort, bool), Error> {
+    let (mut kind, mut state) = (Str::EMPTY, None);
+    block.lenient_object(|key, value| {
+        match key {
+            "type" => kind = value.lenient_string()?.unwrap_or_default(),
+            "signature" | "data" => state = value.lenient_string()?,
+            "citations" if value.peek()? == Kind::Array => {
+                let mut list = value.clone();
+                let none_left = cuts.list(&mut list, |source, _| is_unsigned(source))?;
+                if none_left {
+                    cuts.replace(value.offset()..list.offset(), "null");
+                }
+            }
+            _ => {}
+        }
+        Ok::<_, Error>(())
+    })?;
+    let sort = if kind == "thinking" || kind == "redacted_thinking" {
+        Sort::Reasoning
+    } else if kind == "tool_result" {
+        Sort::Result
+    } else {
+        Sort::Other
+    };
+    let goes = sort == Sort::Reasoning && is_foreign(state.as_ref());
+    if goes {
+        cuts.losses.drop("reasoning");
+    }
+    Ok((sort, goes))
+}
+
+fn is_unsigned(source: &mut Reader<'_>) -> Result<bool, Error> {
+    let mut unsigned = false;
+    source.lenient_object(|key, value| {
+        if key == "encrypted_index" {
+            unsigned = value.lenient_string()?.is_some_and(|index| index.is_empty());
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(unsigned)
 }

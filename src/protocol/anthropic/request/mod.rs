@@ -15,7 +15,7 @@ mod write;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
-pub use foreign::without_foreign_citations;
+pub(crate) use foreign::{cut_foreign, has_unsigned_source};
 pub(super) use write::input;
 
 #[cfg(test)]
