@@ -169,6 +169,7 @@ impl Error {
                 | FaultKind::NotFound
                 | FaultKind::Endpoint
                 | FaultKind::Method
+                | FaultKind::Upgrade
                 | FaultKind::Conflict
                 | FaultKind::TooLarge
                 | FaultKind::Unprocessable

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -25,7 +25,7 @@ use crate::protocol::canonical::FaultKind;
 ///
 /// # Errors
 ///
-/// 404 and 405 for what no endpoint serves, 413 above the limit, 400 for a body that is no JSON
+/// 404, 405 and 426 for what no endpoint serves, 413 above the limit, 400 for a body that is no JSON
 /// object with a model.
 ///
 /// # Example
@@ -136,11 +136,11 @@ fn endpoint(parts: &http::request::Parts) -> Result<Endpoint, Error> {
     let Some(endpoint) = Endpoint::parse(parts.uri.path(), parts.uri.query()) else {
         return Err(Error::request(FaultKind::Endpoint, "no such endpoint"));
     };
-    if parts.headers.contains_key(http::header::UPGRADE) && parts.method == http::Method::GET {
-        // Clients that try a WebSocket first take this for "not here", and ask by POST (T182).
-        return Err(Error::request(FaultKind::Endpoint, "no WebSocket here, use POST"));
+    if parts.headers.contains_key(header::UPGRADE) && parts.method == Method::GET {
+        // Codex tries a WebSocket first, and takes 426 alone for a reason not to try again and again (T182).
+        return Err(Error::request(FaultKind::Upgrade, "WebSockets are not served here; use POST"));
     }
-    if parts.method != http::Method::POST {
+    if parts.method != Method::POST {
         return Err(Error::request(FaultKind::Method, "use POST here"));
     }
     Ok(endpoint)

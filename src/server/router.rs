@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -58,13 +58,8 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
         .route("/models/{*id}", show())
         .route("/v1/models/{*id}", show())
         .route("/v1beta/models/{*id}", show());
-    let responses = Router::new()
-        .route_service("/responses", gateway.clone())
-        .route_service("/v1/responses", gateway.clone())
-        .layer(middleware::from_fn(no_websocket));
     let mut router = Router::new()
         .merge(lists)
-        .merge(responses)
         .route("/", get(root))
         .route("/api/hello", get(root))
         .route("/health", get(health::health))
@@ -84,18 +79,6 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
 /// whether somebody is there.
 async fn root() -> &'static str {
     "aiproxy\n"
-}
-
-/// Codex tries a WebSocket first, and takes 426 alone for a reason not to try again and again.
-async fn no_websocket(request: Request, next: Next) -> Response {
-    let upgrade = request.headers().get(header::UPGRADE);
-    if !upgrade.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        return next.run(request).await;
-    }
-    let view = ErrorView::new(FaultKind::Method, "WebSockets are not served here; use POST");
-    let (_, body) = render_error(Protocol::Responses, &view);
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::UPGRADE, "HTTP/1.1")];
-    (StatusCode::UPGRADE_REQUIRED, headers, body).into_response()
 }
 
 async fn metrics_page(State(app): State<App>) -> Response {

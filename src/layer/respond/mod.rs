@@ -236,11 +236,15 @@ fn failure(error: &Error, client: &Client) -> Response<Bytes> {
         headers.extend(answer.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if status == 401 {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    if status == 405 {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+    // What RFC 9110 demands beside these.
+    let beside = match status {
+        401 => Some((header::WWW_AUTHENTICATE, "Bearer")),
+        405 => Some((header::ALLOW, "POST")),
+        426 => Some((header::UPGRADE, "HTTP/1.1")),
+        _ => None,
+    };
+    if let Some((name, value)) = beside {
+        headers.insert(name, HeaderValue::from_static(value));
     }
     retry_hints(headers, &view, client.protocol);
     response

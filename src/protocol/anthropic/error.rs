@@ -147,6 +147,7 @@ fn type_of(kind: FaultKind) -> &'static str {
         | FaultKind::Unsupported
         | FaultKind::ContextLength
         | FaultKind::Method
+        | FaultKind::Upgrade
         | FaultKind::Unprocessable
         | FaultKind::ContentPolicy => "invalid_request_error",
         FaultKind::Authentication => "authentication_error",

@@ -224,6 +224,7 @@ fn status_of(kind: FaultKind) -> (u16, &'static str) {
         | FaultKind::ContextLength
         | FaultKind::ContentPolicy
         | FaultKind::Method
+        | FaultKind::Upgrade
         | FaultKind::TooLarge
         | FaultKind::Unprocessable => "INVALID_ARGUMENT",
         FaultKind::Authentication => "UNAUTHENTICATED",

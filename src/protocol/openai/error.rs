@@ -181,9 +181,11 @@ fn retry_hint(message: &str) -> Option<Duration> {
 /// OpenAI's `type` and `code` of a kind of error.
 fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
     match kind {
-        FaultKind::InvalidRequest | FaultKind::Endpoint | FaultKind::Method | FaultKind::Unprocessable => {
-            ("invalid_request_error", None)
-        }
+        FaultKind::InvalidRequest
+        | FaultKind::Endpoint
+        | FaultKind::Method
+        | FaultKind::Upgrade
+        | FaultKind::Unprocessable => ("invalid_request_error", None),
         FaultKind::Unsupported => ("invalid_request_error", Some("unsupported_parameter")),
         FaultKind::ContextLength => ("invalid_request_error", Some("context_length_exceeded")),
         FaultKind::Authentication => ("invalid_request_error", Some("invalid_api_key")),

@@ -252,9 +252,11 @@ fn is_our_code(code: &str) -> bool {
 fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
     const INVALID: &str = "invalid_request_error";
     match kind {
-        FaultKind::InvalidRequest | FaultKind::Endpoint | FaultKind::Method | FaultKind::Unprocessable => {
-            (INVALID, None)
-        }
+        FaultKind::InvalidRequest
+        | FaultKind::Endpoint
+        | FaultKind::Method
+        | FaultKind::Upgrade
+        | FaultKind::Unprocessable => (INVALID, None),
         FaultKind::Unsupported => (INVALID, Some("unsupported_parameter")),
         FaultKind::ContextLength => (INVALID, Some("context_length_exceeded")),
         FaultKind::Authentication => (INVALID, Some("invalid_api_key")),
