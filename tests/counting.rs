@@ -1,4 +1,4 @@
-//! Counting tokens before asking: by the upstream where it speaks the client's protocol, else by estimate.
+//! Counting tokens before asking: by the upstream where it has a counter, else by estimate.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -17,6 +17,15 @@ const COUNTERS: [(Protocol, &str); 3] = [
     (Protocol::Responses, "/v1/responses/input_tokens"),
     (Protocol::Gemini, "/v1beta/models/m:countTokens"),
 ];
+
+/// A counter's answer: 7.
+fn exact(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Gemini => r#"{"totalTokens":7}"#,
+        Protocol::Responses => r#"{"object":"response.input_tokens","input_tokens":7}"#,
+        _ => r#"{"input_tokens":7}"#,
+    }
+}
 
 /// A request to count: a text, instructions, a tool and a picture, each left out if empty.
 fn question(client: Protocol, text: &str, system: &str, tool: &str, picture: &str) -> Value {
@@ -91,7 +100,8 @@ async fn t175_tokens_are_counted_where_no_upstream_can_be_asked() {
     for (client, path) in COUNTERS {
         for protocol in Protocol::ALL.into_iter().filter(|protocol| *protocol != client) {
             let what = format!("{client} → {protocol}");
-            let provider = Upstream::always(Answer::json(native::document(protocol))).await;
+            let none = native::error(protocol, 405, "Method Not Allowed").to_string();
+            let provider = Upstream::always(Answer::whole(405, "application/json", none)).await;
             let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
             let http = Client::new(served.addr);
             let ask = async |system: &str, tool: &str, picture: &str| {
@@ -110,9 +120,57 @@ async fn t175_tokens_are_counted_where_no_upstream_can_be_asked() {
             let large = ask("", "", &PNG.trim_end_matches('=').repeat(1000)).await;
             assert_eq!(small, large, "{what}: base64 is no text");
             assert!((plain + 85..=plain + 2000).contains(&small), "{what}: a picture is {small}");
-            assert_eq!(provider.count(), 0, "{what}: the upstream has no counter for it");
+            let asked = if protocol == Protocol::OpenAi { 0 } else { 5 };
+            assert_eq!(provider.count(), asked, "{what}: Chat has no counter");
         }
     }
+}
+
+#[tokio::test]
+async fn t175_a_count_is_the_providers_own_whatever_the_client_speaks() {
+    for (client, path) in COUNTERS {
+        for (protocol, counter) in COUNTERS.into_iter().filter(|(protocol, _)| *protocol != client) {
+            let what = format!("{client} → {protocol}");
+            let provider = Upstream::always(Answer::json(exact(protocol))).await;
+            let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+            let mut body = question(client, "Hi", "Be brief.", "Finds.", "");
+            // What a request for an answer has besides; counters refuse it.
+            match client {
+                Protocol::Gemini => body["generationConfig"] = json!({"maxOutputTokens": 9}),
+                _ => body["metadata"] = json!({"user_id": "u"}),
+            }
+            let reply = Client::new(served.addr).send(post(path, body)).await;
+            assert_eq!((count(client, &reply), reply.header("x-aiproxy-usage")), (7, None), "{what}");
+            let received = provider.only();
+            assert_eq!(received.target, format!("POST {counter}"), "{what}");
+            let mut asked = received.json();
+            if protocol == Protocol::Gemini {
+                asked = asked["generateContentRequest"].take();
+                assert_eq!(asked["model"], "models/m", "{what}");
+            }
+            let mut members: Vec<_> = asked.as_object().unwrap().keys().map(String::as_str).collect();
+            members.sort_unstable();
+            let want: &[&str] = match protocol {
+                Protocol::Anthropic => &["messages", "model", "system", "tools"],
+                Protocol::Gemini => &["contents", "model", "systemInstruction", "tools"],
+                _ => &["input", "instructions", "model", "tools"],
+            };
+            assert_eq!(members, want, "{what}: {asked}");
+            let text = asked.to_string();
+            assert!(text.contains("Be brief.") && text.contains("Finds.") && text.contains("Hi"), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn t175_what_a_provider_could_not_answer_is_estimated_without_asking_it() {
+    let provider = Upstream::always(Answer::json(exact(Protocol::Responses))).await;
+    let served = Served::start(gateway([upstream("only", Protocol::Responses, &provider.url())])).await;
+    let mut body = question(Protocol::Anthropic, "Hi", "", "", "");
+    body["tools"] = json!([{"type": "code_execution_20250825", "name": "code_execution"}]);
+    let reply = Client::new(served.addr).send(post("/v1/messages/count_tokens", body)).await;
+    assert!(count(Protocol::Anthropic, &reply) > 0);
+    assert_eq!((reply.header("x-aiproxy-usage"), provider.count()), (Some("estimated"), 0));
 }
 
 #[tokio::test]
@@ -130,17 +188,12 @@ async fn t175_a_request_that_cannot_be_counted_is_refused_in_the_clients_shape()
 #[tokio::test]
 async fn t176_an_estimate_says_that_it_is_one() {
     for (client, path) in COUNTERS {
-        let exact = match client {
-            Protocol::Gemini => r#"{"totalTokens":7}"#,
-            Protocol::Responses => r#"{"object":"response.input_tokens","input_tokens":7}"#,
-            _ => r#"{"input_tokens":7}"#,
-        };
         for protocol in Protocol::ALL {
-            let provider = Upstream::always(Answer::json(exact)).await;
+            let provider = Upstream::always(Answer::json(exact(protocol))).await;
             let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
             let body = question(client, "Hi", "", "", "");
             let reply = Client::new(served.addr).send(post(path, body)).await;
-            let native = client == protocol;
+            let native = protocol != Protocol::OpenAi;
             let mark = if native { None } else { Some("estimated") };
             assert_eq!(reply.header("x-aiproxy-usage"), mark, "{client} → {protocol}");
             assert_eq!(provider.count(), usize::from(native), "{client} → {protocol}");

@@ -10,6 +10,7 @@
 
 mod family;
 mod media;
+mod native;
 mod picture;
 mod text;
 
@@ -22,6 +23,8 @@ use super::Protocol;
 use super::canonical::{Format, Part, PartKind, ReasoningMode, Request, Tool, ToolKind};
 use super::json::Writer;
 use family::{Costs, Family};
+
+pub use native::{decode_count, encode_count};
 
 /// About how many tokens `request` has for `model`, the name at the upstream. Never 0.
 #[must_use]

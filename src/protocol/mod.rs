@@ -27,7 +27,7 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
-pub use count::{estimate_tokens, render_count};
+pub use count::{decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};
 pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};

@@ -1,30 +1,94 @@
-//! Counts of tokens that no upstream has made (6.2).
+//! Counts of tokens (6.2): by the upstream's own counter, whatever protocol that speaks, else by estimate.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body as HttpBody;
 use memchr::memmem;
+use pin_project_lite::pin_project;
 
 use super::read;
+use super::whole::Whole;
 use crate::body::Body;
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::layer::trail::Unasked;
 use crate::payload::Payload;
-use crate::protocol::{estimate_tokens, render_count};
+use crate::protocol::{Protocol, decode_count, estimate_tokens, render_count};
 
-/// An answer by estimate, without asking anybody: what the upstream has is another protocol's counter, or none
-/// (T175).
+pin_project! {
+    /// An answer of another protocol's counter.
+    #[doc(hidden)]
+    pub struct Counting<F, B> {
+        #[pin]
+        inner: F,
+        payload: Payload,
+        answer: Option<Whole<B>>,
+    }
+}
+
+impl<F, B> Counting<F, B> {
+    pub(super) fn new(inner: F, payload: Payload) -> Self {
+        Counting { inner, payload, answer: None }
+    }
+}
+
+impl<F, B> fmt::Debug for Counting<F, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("translate::Counting").finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> Future for Counting<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<Error>,
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let whole = match this.answer {
+            Some(whole) => whole,
+            slot => match ready!(this.inner.poll(cx)).map_err(Into::into) {
+                Ok(response) => slot.insert(Whole::new(response.into_body())),
+                Err(error) if is_missing(&error, this.payload) => {
+                    return Poll::Ready(estimated(this.payload));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            },
+        };
+        let body = ready!(whole.poll(cx))?;
+        let Some(tokens) = decode_count(&body) else {
+            return Poll::Ready(Err(Error::codec("the upstream's count is no number")));
+        };
+        Poll::Ready(Ok(answer(this.payload.protocol(), tokens)))
+    }
+}
+
+/// An answer by estimate, without asking anybody (T175).
 pub(super) fn estimated(payload: &Payload) -> Result<Response<Body>, Error> {
     let (_, request) = read(payload)?;
     let tokens = estimate_tokens(&request, payload.model());
-    let mut response = Response::new(Body::from(render_count(payload.protocol(), tokens)));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut response = answer(payload.protocol(), tokens);
     // Nobody shall take it for the provider's own number (T176).
-    headers.insert("x-aiproxy-usage", HeaderValue::from_static("estimated"));
+    response.headers_mut().insert("x-aiproxy-usage", HeaderValue::from_static("estimated"));
     response.extensions_mut().insert(Unasked);
     Ok(response)
 }
 
-/// Whether an upstream of the right protocol has no counter: many that speak Anthropic's have none. That a
+fn answer(client: Protocol, tokens: u64) -> Response<Body> {
+    let mut response = Response::new(Body::from(render_count(client, tokens)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Whether an upstream has no counter: many that speak Anthropic's have none. That a
 /// model is not known is another answer with the same status; it names the model.
 pub(super) fn is_missing(error: &Error, payload: &Payload) -> bool {
     let Error::Upstream(answer) = error else { return false };

@@ -10,11 +10,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::StreamBody;
+use super::count::Counting;
+use super::whole::Whole;
 use super::{Plan, WARNINGS, count, rewrite_head};
 use crate::body::Body as OutBody;
 use crate::error::{BoxError, Error};
 use crate::headers;
-use crate::joined::Joined;
 use crate::payload::Payload;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind};
 use crate::protocol::{StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
@@ -28,17 +29,17 @@ pin_project! {
         #[doc(hidden)]
         Translate { #[pin] inner: F, plan: Option<Plan>, reading: Option<Reading<B>> },
         #[doc(hidden)]
+        Count { #[pin] counting: Counting<F, B> },
+        #[doc(hidden)]
         Ready { outcome: Option<Result<Response<OutBody>, Error>> },
     }
 }
 
-/// A document on its way.
+/// A document on its way, and what it is for.
 #[doc(hidden)]
 pub struct Reading<B> {
     head: Parts,
-    // Boxed because it is polled here after it came out of the inner future.
-    body: Pin<Box<B>>,
-    read: Joined,
+    whole: Whole<B>,
     plan: Plan,
 }
 
@@ -56,6 +57,11 @@ impl<F, B> ResponseFuture<F, B> {
 
     pub(super) fn translate(inner: F, plan: Plan) -> Self {
         ResponseFuture::Translate { inner, plan: Some(plan), reading: None }
+    }
+
+    /// `payload`: the client's request, for an estimate if the upstream has no counter.
+    pub(super) fn count(inner: F, payload: Payload) -> Self {
+        ResponseFuture::Count { counting: Counting::new(inner, payload) }
     }
 
     /// Refused, or answered without the upstream.
@@ -95,6 +101,7 @@ where
                     }),
                 });
             }
+            ResponseFutureProj::Count { counting } => return counting.poll(cx),
             ResponseFutureProj::Ready { outcome } => {
                 return Poll::Ready(
                     outcome.take().unwrap_or_else(|| Err(Error::codec("polled after completion"))),
@@ -112,32 +119,19 @@ where
                     let body = StreamBody::new(body, &plan.exchange);
                     return Poll::Ready(Ok(Response::from_parts(head, OutBody::new(body))));
                 }
-                Reading { head, body: Box::pin(body), read: Joined::default(), plan }
+                Reading { head, whole: Whole::new(body), plan }
             }
         };
-        loop {
-            match reading.body.as_mut().poll_frame(cx) {
-                Poll::Pending => {
-                    *slot = Some(reading);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    // The size is bounded by Classify, which has all of it already.
-                    if let Ok(data) = frame.into_data() {
-                        reading.read.push(data);
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Error::of(error))),
-                Poll::Ready(None) => {
-                    let Reading { mut head, mut read, plan, .. } = reading;
-                    let is_stream = headers::is_event_stream(&head.headers);
-                    let bytes = document(&read.take(), is_stream, &plan.exchange)
-                        .map_err(|view| Error::Codec(Box::new(view)))?;
-                    rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
-                    return Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))));
-                }
-            }
-        }
+        let Poll::Ready(read) = reading.whole.poll(cx) else {
+            *slot = Some(reading);
+            return Poll::Pending;
+        };
+        let Reading { mut head, plan, .. } = reading;
+        let is_stream = headers::is_event_stream(&head.headers);
+        let bytes =
+            document(&read?, is_stream, &plan.exchange).map_err(|view| Error::Codec(Box::new(view)))?;
+        rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
+        Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))))
     }
 }
 

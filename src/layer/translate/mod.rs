@@ -6,12 +6,13 @@
 //! answer unseen. Streams are translated event by event as they come, never buffered. The pure half is
 //! [`crate::protocol`].
 //!
-//! A request that only asks for a count of its tokens is answered here, with an estimate that says so in
-//! `x-aiproxy-usage` (6.2).
+//! A request that only asks for a count of its tokens goes to the upstream's own counter; where there is none it
+//! is answered here, with an estimate that says so in `x-aiproxy-usage` (6.2).
 
 mod body;
 mod count;
 mod future;
+mod whole;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -32,8 +33,8 @@ use crate::error::{BoxError, Error};
 use crate::payload::Payload;
 use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{
-    Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_request,
-    without_foreign,
+    Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
+    encode_request, without_foreign,
 };
 
 pub use future::ResponseFuture;
@@ -227,10 +228,24 @@ impl<S> Translate<S> {
         Ok(HeaderValue::from_str(&losses.header()).ok())
     }
 
+    /// The question for the upstream's own counter, if that can answer it.
+    fn ask_counter(&self, request: Request<Payload>) -> Result<Option<Request<Payload>>, Error> {
+        let upstream = self.settings.upstream;
+        let (parts, payload) = request.into_parts();
+        let (_, canonical) = read(&payload)?;
+        let exchange = Exchange::new(&canonical, payload.protocol(), upstream);
+        let target = self.settings.target(payload.model());
+        Ok(encode_count(&canonical, &exchange, &target).map(|body| {
+            let asked =
+                Payload::translated(upstream, Operation::CountTokens, payload.model(), false, body.into());
+            as_json(parts, asked)
+        }))
+    }
+
     /// Rewrites the request in the upstream's protocol.
     fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Plan), Error> {
         let settings = &*self.settings;
-        let (mut parts, payload) = request.into_parts();
+        let (parts, payload) = request.into_parts();
         let (body, mut canonical) = read(&payload)?;
         let endpoint = payload.endpoint();
         canonical.stream = payload.stream();
@@ -255,12 +270,15 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        // The client's headers speak its own protocol (section 2.1); whoever reads the new body may ask
-        // what it is.
-        parts.headers.clear();
-        parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok((Request::from_parts(parts, translated), Plan { exchange, warnings }))
+        Ok((as_json(parts, translated), Plan { exchange, warnings }))
     }
+}
+
+/// The client's headers speak its own protocol (section 2.1); whoever reads the new body may ask what it is.
+fn as_json(mut parts: http::request::Parts, body: Payload) -> Request<Payload> {
+    parts.headers.clear();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Request::from_parts(parts, body)
 }
 
 fn asks_strictness(headers: &HeaderMap) -> bool {
@@ -329,7 +347,12 @@ where
             return ResponseFuture::relay(self.inner.call(request), counting, warnings);
         }
         if request.body().operation() == Operation::CountTokens {
-            return ResponseFuture::ready(count::estimated(request.body()));
+            let payload = request.body().clone();
+            return match self.ask_counter(request) {
+                Ok(Some(request)) => ResponseFuture::count(self.inner.call(request), payload),
+                Ok(None) => ResponseFuture::ready(count::estimated(&payload)),
+                Err(error) => ResponseFuture::ready(Err(error)),
+            };
         }
         match self.translate(request) {
             Ok((request, plan)) => ResponseFuture::translate(self.inner.call(request), plan),
