@@ -221,6 +221,15 @@ impl Error {
         }
     }
 
+    /// Whether the same request would fail again, however long the client waits.
+    #[must_use]
+    pub fn is_hopeless(&self) -> bool {
+        match self {
+            Error::Upstream(error) => error.is_credential() || self.fault() == Fault::Caller,
+            _ => self.fault() == Fault::Caller,
+        }
+    }
+
     /// When to come back.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::clock;
 
@@ -43,6 +43,18 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     for name in HOP_BY_HOP.iter().chain(&NOT_FOR_CLIENTS).chain(&named) {
         headers.remove(name);
     }
+}
+
+/// What the OpenAI SDKs and most others call a request's id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What Anthropic's SDKs call it.
+pub(crate) const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// The upstream's, where the answer is no longer the upstream's own (5.3).
+pub(crate) const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-aiproxy-upstream-request-id");
+
+/// The id that an answer has.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(ANTHROPIC_REQUEST_ID).or_else(|| headers.get(REQUEST_ID))
 }
 
 /// Of an upstream's error answer, the headers that may accompany the gateway's own body.

@@ -93,6 +93,8 @@ pub mod layer;
 #[cfg(feature = "layers")]
 mod payload;
 pub mod protocol;
+#[cfg(feature = "layers")]
+mod seeds;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

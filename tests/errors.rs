@@ -42,6 +42,7 @@ impl Setting {
         assert_eq!(reply.status, status, "{protocol}, {what}: {}", reply.text());
         assert_eq!(reply.header("content-type"), Some("application/json"), "{protocol}, {what}");
         error_kind(protocol, &reply.json());
+        assert_eq!(reply.header("x-should-retry"), Some("false"), "{protocol}, {what}");
         let asked: usize = self.providers.iter().map(Upstream::count).sum();
         assert_eq!(asked, 0, "{protocol}, {what}: an upstream was asked");
         let blamed = self.gateway.snapshot().upstreams.iter().any(|upstream| !upstream.breaker.is_empty());
@@ -231,5 +232,38 @@ async fn more_requests_than_allowed_are_refused_until_one_has_ended() {
         provider.departed(1).await;
         let third = http.open(talk.request(protocol)).await;
         assert_eq!(third.status(), 200, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_can_be_traced_through_the_gateway_to_the_provider() {
+    let id = |protocol| if protocol == Protocol::Anthropic { "request-id" } else { "x-request-id" };
+    for upstreams in Protocol::ALL {
+        for status in [200, 400] {
+            let body = match status {
+                200 => native::document(upstreams),
+                _ => native::error(upstreams, status, "no"),
+            };
+            let headers = [("content-type", "application/json"), (id(upstreams), "req_up")];
+            let provider = Upstream::always(Answer::with_headers(status, &headers, body.to_string())).await;
+            let gateway = support::gateway::gateway([upstream("only", upstreams, &provider.url())]);
+            let served = Served::start(gateway).await;
+            let client = Client::new(served.addr);
+            for speaks in Protocol::ALL {
+                let what = format!("{speaks} → {upstreams}, {status}");
+                let request = Talk::new("m", "Hi").request(speaks);
+                let reply = client.send(with(request, "x-request-id", "req_mine")).await;
+                assert_eq!(reply.status, status, "{what}");
+                // Through a relay the client hears from the provider itself.
+                let relay = speaks == upstreams;
+                let own = if relay { "req_up" } else { "req_mine" };
+                assert_eq!(reply.header(id(speaks)), Some(own), "{what}");
+                let upstreams_own = if relay { None } else { Some("req_up") };
+                assert_eq!(reply.header("x-aiproxy-upstream-request-id"), upstreams_own, "{what}");
+                if status == 400 && speaks == Protocol::Anthropic && !relay {
+                    assert_eq!(reply.json()["request_id"], "req_mine", "{what}");
+                }
+            }
+        }
     }
 }

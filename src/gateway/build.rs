@@ -21,8 +21,8 @@ use crate::layer::failover::Failover;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
     CollectLayer, CredentialsLayer, InFlightLimit, InFlightLimitLayer, Metrics, MetricsLayer, ModelFilter,
-    ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequireApiKey, RequireApiKeyLayer, Respond,
-    RespondLayer, StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequestIdLayer, RequireApiKey, RequireApiKeyLayer,
+    Respond, RespondLayer, SetRequestId, StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
 use crate::upstream::HttpClient;
@@ -31,7 +31,8 @@ type Boxing = fn(Error) -> BoxError;
 type Limited<S> = LoadShed<InFlightLimit<Either<Timeout<MapErr<S, Boxing>>, MapErr<S, Boxing>>>>;
 
 /// The whole stack.
-pub(super) type Stack = Metrics<AccessLog<Respond<RequireApiKey<Limited<Collect<InnerService>>>>>>;
+pub(super) type Stack =
+    Metrics<SetRequestId<AccessLog<Respond<RequireApiKey<Limited<Collect<InnerService>>>>>>>;
 
 /// One upstream as the pool sees it.
 type PooledUpstream = ModelFilter<CircuitBreaker<Leaf<InnerService>>>;
@@ -68,6 +69,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
     let stack = ServiceBuilder::new()
         // Outermost, so that refusals count and show.
         .layer(MetricsLayer::new(models))
+        .layer(RequestIdLayer::new())
         .layer(AccessLogLayer::new())
         // Below here errors are typed; above, everything is an answer.
         .layer(RespondLayer::new())

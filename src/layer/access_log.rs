@@ -15,6 +15,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::request_id::RequestId;
 use super::trail::{Notes, Trail};
 
 /// Logs one line per request through `tracing`, target `aiproxy::access`.
@@ -79,11 +80,7 @@ where
             return ResponseFuture { inner: self.inner.call(request), line: None };
         }
         let trail = request.extensions_mut().get_or_insert_default::<Trail>().clone();
-        let request_id = request
-            .headers()
-            .get("x-request-id")
-            .and_then(|id| id.to_str().ok())
-            .map(|id| id.chars().take(64).collect());
+        let request_id = request.extensions().get::<RequestId>().cloned();
         let line = Line {
             method: request.method().clone(),
             path: request.uri().path().chars().take(120).collect(),
@@ -102,7 +99,7 @@ where
 struct Line {
     method: Method,
     path: String,
-    request_id: Option<String>,
+    request_id: Option<RequestId>,
     trail: Trail,
     start: Instant,
     status: u16,
@@ -116,7 +113,7 @@ impl Drop for Line {
         let served = notes.attempts.last();
         tracing::info!(
             target: "aiproxy::access",
-            request_id = self.request_id.as_deref(),
+            request_id = self.request_id.as_ref().map(RequestId::as_str),
             method = %self.method,
             path = %Printable(&self.path),
             status = self.status,

@@ -5,6 +5,7 @@
 //! | layer | concern |
 //! |---|---|
 //! | [`MetricsLayer`] | counts and times |
+//! | [`RequestIdLayer`] | a name for each request |
 //! | [`AccessLogLayer`] | one line per request |
 //! | [`RespondLayer`] | errors become answers in the client's protocol |
 //! | [`RequireApiKeyLayer`] | known clients only |
@@ -35,6 +36,7 @@ pub mod model_filter;
 pub mod model_map;
 pub mod must_stream;
 mod prompt_preview;
+pub mod request_id;
 pub mod require_api_key;
 pub mod respond;
 pub mod stream_timeout;
@@ -53,6 +55,7 @@ pub use metrics::{Metrics, MetricsLayer};
 pub use model_filter::{ModelFilter, ModelFilterLayer};
 pub use model_map::{ModelMap, ModelMapLayer};
 pub use must_stream::{MustStream, MustStreamLayer};
+pub use request_id::{RequestIdLayer, SetRequestId};
 pub use require_api_key::{RequireApiKey, RequireApiKeyLayer};
 pub use respond::{Respond, RespondLayer};
 pub use stream_timeout::{StreamTimeout, StreamTimeoutLayer};

@@ -101,7 +101,7 @@ impl Stream {
         match error {
             // Whoever read or wrote the stream knows its ids and numbers.
             Error::Stream { event, .. } => event.clone(),
-            error => Observer::new(self.client.protocol).error_event(&error.view()).into(),
+            error => Observer::new(self.client.protocol).error_event(&self.client.view(error)).into(),
         }
     }
 
@@ -254,7 +254,7 @@ mod tests {
             let data = receiver.recv().await?;
             Some((Ok::<_, Error>(Frame::data(Bytes::from(data))), receiver))
         }));
-        let client = Client { protocol: Protocol::OpenAi, json_array: false, trail: None };
+        let client = Client { protocol: Protocol::OpenAi, json_array: false, trail: None, request_id: None };
         let mut body = Box::pin(ResponseBody::stream(Box::pin(body), client));
         let mut pieces = Vec::new();
         while let Some(frame) = body.frame().await {

@@ -24,6 +24,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use super::request_id::RequestId;
 use super::trail::Trail;
 use crate::error::{BoxError, Error};
 use crate::headers;
@@ -122,6 +123,7 @@ where
             json_array: path.contains(":stream")
                 && Endpoint::parse(path, request.uri().query()).is_some_and(|endpoint| endpoint.json_array),
             trail: request.extensions().get::<Trail>().cloned(),
+            request_id: request.extensions().get::<RequestId>().cloned(),
         };
         match self.unready.take() {
             Some(error) => ResponseFuture { inner: None, error: Some(error), client: Some(client) },
@@ -138,6 +140,7 @@ struct Client {
     protocol: Protocol,
     json_array: bool,
     trail: Option<Trail>,
+    request_id: Option<RequestId>,
 }
 
 impl Client {
@@ -145,6 +148,15 @@ impl Client {
         if let Some(trail) = &self.trail {
             trail.lock().failure = Some(error.error_type());
         }
+    }
+
+    /// The error as this client is to see it.
+    fn view(&self, error: &Error) -> ErrorView {
+        let mut view = error.view();
+        if view.request_id.is_none() {
+            view.request_id = self.request_id.as_ref().map(|id| id.as_str().to_owned());
+        }
+        view
     }
 }
 
@@ -211,7 +223,7 @@ fn failure(error: &Error, client: &Client) -> Response<Bytes> {
     if let Error::Internal(source) = error {
         tracing::error!(%source, "internal error");
     }
-    let view = error.view();
+    let view = client.view(error);
     let (status, body) = match error {
         // The upstream's own words, if the client speaks its language.
         Error::Upstream(answer)
@@ -229,11 +241,16 @@ fn failure(error: &Error, client: &Client) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    if let Error::Upstream(answer) = error
-        && answer.protocol == client.protocol
-        && !answer.is_credential()
-    {
-        headers.extend(answer.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+    if let Error::Upstream(answer) = error {
+        if answer.protocol == client.protocol && !answer.is_credential() {
+            headers.extend(answer.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        } else if let Some(id) = headers::request_id(&answer.headers) {
+            headers.insert(headers::UPSTREAM_REQUEST_ID, id.clone());
+        }
+    }
+    if error.is_hopeless() {
+        // An upstream that has said something else knows better.
+        headers.entry("x-should-retry").or_insert(HeaderValue::from_static("false"));
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // What RFC 9110 demands beside these.

@@ -14,10 +14,7 @@ mod count;
 mod future;
 mod whole;
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,12 +27,14 @@ use super::model_filter::matches;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
+use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
 };
+use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
 
@@ -170,21 +169,6 @@ pub struct Translate<S> {
     inner: S,
     settings: Arc<Settings>,
     seeds: Arc<Seeds>,
-}
-
-/// Seeds of made-up ids: random keys of this process, and a count.
-#[derive(Debug, Default)]
-struct Seeds {
-    keys: RandomState,
-    count: AtomicU64,
-}
-
-impl Seeds {
-    fn next(&self) -> u64 {
-        let mut hasher = self.keys.build_hasher();
-        hasher.write_u64(self.count.fetch_add(1, Ordering::Relaxed));
-        hasher.finish()
-    }
 }
 
 /// What a response will need.
@@ -364,8 +348,12 @@ where
 /// The head of a translated answer.
 fn rewrite_head(head: &mut http::response::Parts, is_stream: bool, warnings: Option<HeaderValue>) {
     let content_type = if is_stream { "text/event-stream; charset=utf-8" } else { "application/json" };
+    let request_id = headers::request_id(&head.headers).cloned();
     // The upstream's headers describe the gateway's account in a foreign protocol (5.3).
     head.headers.clear();
+    if let Some(id) = request_id {
+        head.headers.insert(headers::UPSTREAM_REQUEST_ID, id);
+    }
     head.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(warnings) = warnings {
         head.headers.insert(WARNINGS, warnings);
