@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
 use crate::protocol::json::{Error, Kind, Reader, Str, Writer};
 use crate::protocol::sse::write_named_event;
 
@@ -88,7 +88,7 @@ pub(crate) fn parse(status: u16, body: &[u8]) -> ErrorView {
     }
     let kind = classify(status, &fields);
     let message = fields.message.unwrap_or_else(|| format!("upstream returned status {status}"));
-    let retry_after = fields.retry_after.or_else(|| try_again(&message));
+    let retry_after = fields.retry_after.or_else(|| retry_hint(&message));
     ErrorView {
         code: fields.code,
         param: fields.param,
@@ -123,21 +123,6 @@ fn classify(status: u16, fields: &Fields) -> FaultKind {
         Some("invalid_request_error") if message.contains("credit balance is too low") => FaultKind::Billing,
         Some("invalid_request_error") if !matches!(status, 401..=499) => FaultKind::InvalidRequest,
         _ => by_status,
-    }
-}
-
-/// "Please try again in 1.2s", "… in 500ms".
-fn try_again(message: &str) -> Option<Duration> {
-    let (_, rest) = message.split_once("try again in ")?;
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-    let (number, unit) = rest.split_at_checked(end)?;
-    let value: f64 = number.trim_end_matches('.').parse().ok()?;
-    if unit.starts_with("ms") {
-        seconds(value / 1000.0)
-    } else if unit.trim_start().starts_with('m') {
-        seconds(value * 60.0)
-    } else {
-        seconds(value)
     }
 }
 
@@ -287,17 +272,5 @@ mod tests {
         }
         assert_eq!(parse(529, overloaded).request_id.as_deref(), Some("req_1"));
         assert_eq!(render(&parse(503, b"")).0, 529);
-    }
-
-    #[test]
-    fn t167_hints_in_words_are_heard() {
-        for (words, milliseconds) in [
-            ("Please try again in 1.2s.", Some(1200)),
-            ("Please try again in 500ms", Some(500)),
-            ("try again in 2 minutes", Some(120_000)),
-            ("try again in a while", None),
-        ] {
-            assert_eq!(try_again(words), milliseconds.map(Duration::from_millis), "{words}");
-        }
     }
 }

@@ -16,6 +16,7 @@ pub mod media;
 mod overflow;
 mod request;
 mod response;
+mod retry_hint;
 mod search;
 mod sequence;
 mod usage;
@@ -32,6 +33,7 @@ pub use request::{
     SystemBlock, Tool, ToolChoice, ToolKind, Turn, Visibility,
 };
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
+pub(in crate::protocol) use retry_hint::retry_hint;
 pub use search::WebSearch;
 pub use sequence::Sequencer;
 pub use usage::Usage;

@@ -6,7 +6,7 @@ use super::error::{ErrorView, FaultKind};
 use super::event::{Delta, Event, PartHeader, PartMeta};
 use super::request::{Media, MediaKind, MediaSource, Part, PartKind};
 use super::usage::Usage;
-use crate::protocol::json::Str;
+use crate::protocol::json::{Error, Reader, Str};
 
 /// A whole answer.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,23 @@ pub struct Citation<'a> {
     pub range: Option<(u64, u64)>,
 }
 
-impl Citation<'_> {
+impl<'a> Citation<'a> {
+    /// Reads an annotation in the shape of OpenAI's protocols; only one with an address says something to others.
+    pub(in crate::protocol) fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, Error> {
+        let (mut url, mut title, mut start, mut end) = (None, None, None, None);
+        reader.lenient_object(|key, value| {
+            match key {
+                "url" => url = value.lenient_string()?,
+                "title" => title = value.lenient_string()?,
+                "start_index" => start = value.lenient_u64()?,
+                "end_index" => end = value.lenient_u64()?,
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(url.map(|url| Citation { url, title, cited_text: None, range: start.zip(end) }))
+    }
+
     /// Detaches the citation from its document.
     #[must_use]
     pub fn into_owned(self) -> Citation<'static> {

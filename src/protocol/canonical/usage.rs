@@ -1,5 +1,7 @@
 //! Token counts in one normal form (2.15).
 
+use crate::protocol::json::{Error, Reader};
+
 /// Token counts. `input` includes cached and cache-written tokens; `output` includes reasoning.
 ///
 /// Every field is what the upstream said, or nothing: a missing count is not zero.
@@ -33,6 +35,19 @@ impl Usage {
         take(&mut self.cache_write_1h, later.cache_write_1h);
         take(&mut self.output, later.output);
         take(&mut self.reasoning, later.reasoning);
+    }
+
+    /// Reads one of the two objects in which OpenAI's protocols tell what the counts are made of.
+    pub(in crate::protocol) fn read_details(&mut self, value: &mut Reader<'_>) -> Result<(), Error> {
+        value.lenient_object(|key, value| {
+            match key {
+                "cached_tokens" => self.cache_read = value.lenient_u64()?,
+                "cache_write_tokens" => self.cache_write = value.lenient_u64()?,
+                "reasoning_tokens" => self.reasoning = value.lenient_u64()?,
+                _ => {}
+            }
+            Ok(())
+        })
     }
 
     /// Whether nothing is known.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::keys::each;
-use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
 use crate::protocol::json::{Error, Kind, Reader, Writer};
 use crate::protocol::sse;
 
@@ -65,7 +65,7 @@ impl Body {
     pub(super) fn view(self, http_status: u16) -> ErrorView {
         let message = self.message.clone().unwrap_or_else(|| unreadable(http_status, "no message"));
         let kind = self.kind(http_status, &message);
-        let mut retry_after = self.retry.or_else(|| retry_in_words(&message));
+        let mut retry_after = self.retry.or_else(|| retry_hint(&message));
         if kind == FaultKind::RateLimit && self.is_daily {
             retry_after = Some(retry_after.unwrap_or_default().max(DAILY_QUOTA));
         }
@@ -143,20 +143,6 @@ fn find(reader: &mut Reader<'_>) -> Result<Option<Body>, Error> {
         })
     })?;
     Ok(found)
-}
-
-/// "Please retry in 48.9s." and the like (5.3).
-fn retry_in_words(message: &str) -> Option<Duration> {
-    let rest = ["retry in ", "try again in "]
-        .iter()
-        .find_map(|words| message.split_once(words).map(|(_, rest)| rest))?;
-    let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-    let (number, unit) = rest.split_at_checked(digits)?;
-    let duration = seconds(number.trim_end_matches('.'))?;
-    if unit.starts_with("ms") {
-        return Some(duration / 1000);
-    }
-    unit.trim_start().starts_with('s').then_some(duration)
 }
 
 fn seconds(text: &str) -> Option<Duration> {

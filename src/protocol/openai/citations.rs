@@ -9,27 +9,12 @@ pub(super) fn read<'a>(value: &mut Reader<'a>) -> Result<Vec<Citation<'a>>, Erro
     value.lenient_array(|value| {
         value.lenient_object(|key, value| {
             if key == "url_citation" {
-                list.extend(read_one(value)?);
+                list.extend(Citation::read(value)?);
             }
             Ok::<_, Error>(())
         })
     })?;
     Ok(list)
-}
-
-fn read_one<'a>(value: &mut Reader<'a>) -> Result<Option<Citation<'a>>, Error> {
-    let (mut url, mut title, mut start, mut end) = (None, None, None, None);
-    value.lenient_object(|key, value| {
-        match key {
-            "url" => url = value.lenient_string()?,
-            "title" => title = value.lenient_string()?,
-            "start_index" => start = value.lenient_u64()?,
-            "end_index" => end = value.lenient_u64()?,
-            _ => {}
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok(url.map(|url| Citation { url, title, cited_text: None, range: start.zip(end) }))
 }
 
 /// Writes one annotation. `part` is where the cited part begins and ends in the content: the range

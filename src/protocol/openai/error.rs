@@ -1,9 +1,8 @@
 //! Errors: read from any Chat server, written as OpenAI's own (sections 5.1, 5.2, 5.4).
 
 use std::borrow::Cow;
-use std::time::Duration;
 
-use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
 use crate::protocol::json::{self, Error, Kind, Reader, Str, Writer};
 use crate::protocol::sse;
 
@@ -150,32 +149,6 @@ fn by_word(word: &str, status: u16) -> Option<FaultKind> {
 
 fn by_status(status: u16) -> FaultKind {
     FaultKind::from_status(status)
-}
-
-/// "Please try again in 1.2s", "in 20ms", "in 6m0s".
-fn retry_hint(message: &str) -> Option<Duration> {
-    let lower = message.to_ascii_lowercase();
-    let (_, rest) = lower.split_once("try again in ").or_else(|| lower.split_once("retry after "))?;
-    let mut seconds = 0.0;
-    let mut rest = rest;
-    loop {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, tail) = rest.split_at(digits);
-        let Ok(number) = number.trim_end_matches('.').parse::<f64>() else { break };
-        let tail = tail.trim_start();
-        let unit = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
-        let (unit, after) = tail.split_at(unit);
-        seconds += number
-            * match unit {
-                "ms" | "milliseconds" => 0.001,
-                "s" | "sec" | "second" | "seconds" => 1.0,
-                "m" | "min" | "minute" | "minutes" => 60.0,
-                "h" | "hour" | "hours" => 3600.0,
-                _ => break,
-            };
-        rest = after;
-    }
-    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
 
 /// OpenAI's `type` and `code` of a kind of error.

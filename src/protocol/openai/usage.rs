@@ -11,20 +11,7 @@ pub(in crate::protocol) fn read(value: &mut Reader<'_>) -> Result<Usage, Error> 
         match key {
             "prompt_tokens" => usage.input = value.lenient_u64()?,
             "completion_tokens" => usage.output = value.lenient_u64()?,
-            "prompt_tokens_details" => value.lenient_object(|key, value| {
-                match key {
-                    "cached_tokens" => usage.cache_read = value.lenient_u64()?,
-                    "cache_write_tokens" => usage.cache_write = value.lenient_u64()?,
-                    _ => {}
-                }
-                Ok::<_, Error>(())
-            })?,
-            "completion_tokens_details" => value.lenient_object(|key, value| {
-                if key == "reasoning_tokens" {
-                    usage.reasoning = value.lenient_u64()?;
-                }
-                Ok::<_, Error>(())
-            })?,
+            "prompt_tokens_details" | "completion_tokens_details" => usage.read_details(value)?,
             // DeepSeek and Moonshot count cached tokens beside the details, not in them.
             "prompt_cache_hit_tokens" | "cached_tokens" => dialect_cached = value.lenient_u64()?,
             _ => {}

@@ -1,11 +1,10 @@
 //! Errors of the OpenAI family: reading an upstream's, writing a client's (section 5).
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use super::{object, usage};
 use crate::protocol::Observation;
-use crate::protocol::canonical::{ErrorView, FaultKind, Overflow};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
 use crate::protocol::json::{self, Error, Kind, Object, Reader, Writer};
 use crate::protocol::sse;
 
@@ -173,33 +172,6 @@ fn known_code(code: &str) -> Option<FaultKind> {
         "request_too_large" => FaultKind::TooLarge,
         _ => return None,
     })
-}
-
-/// "Please try again in 1.2s", "… in 6m0s", "… in 20ms" (T167).
-fn retry_hint(message: &str) -> Option<Duration> {
-    let (_, rest) = message.split_once("try again in ")?;
-    let mut seconds = 0.0;
-    let mut rest = rest;
-    let mut found = false;
-    loop {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at_checked(digits)?;
-        let Ok(number) = number.trim_end_matches('.').parse::<f64>() else { break };
-        let after = after.trim_start();
-        let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, next) = after.split_at_checked(letters)?;
-        seconds += number
-            * match unit {
-                "ms" | "milliseconds" => 0.001,
-                "s" | "sec" | "second" | "seconds" => 1.0,
-                "m" | "min" | "minute" | "minutes" => 60.0,
-                "h" | "hour" | "hours" => 3600.0,
-                _ => break,
-            };
-        found = true;
-        rest = next;
-    }
-    if found { Duration::try_from_secs_f64(seconds).ok() } else { None }
 }
 
 /// The HTTP status and body of an error for a client (sections 5.1 and 5.2).

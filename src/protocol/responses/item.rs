@@ -241,7 +241,7 @@ pub(super) fn content_part<'a>(reader: &mut Reader<'a>) -> Result<Option<ItemPar
             "text" => text = value.lenient_string()?.unwrap_or_default(),
             "refusal" => refusal = value.lenient_string()?,
             "annotations" => value.lenient_array(|annotation| {
-                citations.extend(citation(annotation)?);
+                citations.extend(Citation::read(annotation)?);
                 Ok::<_, Error>(())
             })?,
             _ => {}
@@ -254,22 +254,6 @@ pub(super) fn content_part<'a>(reader: &mut Reader<'a>) -> Result<Option<ItemPar
         _ => return Ok(None),
     };
     Ok(Some(ItemPart { part, citations }))
-}
-
-/// Reads an annotation; only those with an address say something to other protocols.
-pub(super) fn citation<'a>(reader: &mut Reader<'a>) -> Result<Option<Citation<'a>>, Error> {
-    let (mut url, mut title, mut start, mut end) = (None, None, None, None);
-    reader.lenient_object(|key, value| {
-        match key {
-            "url" => url = value.lenient_string()?,
-            "title" => title = value.lenient_string()?,
-            "start_index" => start = value.lenient_u64()?,
-            "end_index" => end = value.lenient_u64()?,
-            _ => {}
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok(url.map(|url| Citation { url, title, cited_text: None, range: start.zip(end) }))
 }
 
 /// Whether an item of this type waits for the client to do something.

@@ -10,20 +10,7 @@ pub(in crate::protocol) fn read(reader: &mut Reader<'_>) -> Result<Usage, Error>
         match key {
             "input_tokens" => usage.input = value.lenient_u64()?,
             "output_tokens" => usage.output = value.lenient_u64()?,
-            "input_tokens_details" => value.lenient_object(|key, value| {
-                match key {
-                    "cached_tokens" => usage.cache_read = value.lenient_u64()?,
-                    "cache_write_tokens" => usage.cache_write = value.lenient_u64()?,
-                    _ => {}
-                }
-                Ok::<_, Error>(())
-            })?,
-            "output_tokens_details" => value.lenient_object(|key, value| {
-                if key == "reasoning_tokens" {
-                    usage.reasoning = value.lenient_u64()?;
-                }
-                Ok::<_, Error>(())
-            })?,
+            "input_tokens_details" | "output_tokens_details" => usage.read_details(value)?,
             _ => {}
         }
         Ok::<_, Error>(())

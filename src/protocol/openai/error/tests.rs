@@ -50,25 +50,6 @@ fn t170_every_shape_of_body_has_a_message() {
 }
 
 #[test]
-fn t167_hints_in_words_become_a_delay() {
-    for (words, seconds) in [
-        ("Please try again in 1.2s.", 1.2),
-        ("Please try again in 20ms. Visit", 0.02),
-        ("try again in 6m0s", 360.0),
-        ("try again in 1h2m3s", 3723.0),
-    ] {
-        let body = format!(r#"{{"error":{{"message":"{words}"}}}}"#);
-        assert_eq!(
-            parse(429, body.as_bytes()).retry_after,
-            Some(Duration::from_secs_f64(seconds)),
-            "{words}"
-        );
-    }
-    assert_eq!(parse(429, br#"{"error":{"message":"try again in a while"}}"#).retry_after, None);
-    assert_eq!(parse(429, br#"{"error":{"message":"try again in 1e999s"}}"#).retry_after, None);
-}
-
-#[test]
 fn an_error_has_all_four_keys() {
     let (status, body) = render(&ErrorView::new(FaultKind::Billing, "no \"money\""));
     assert_eq!(status, 429);

@@ -66,22 +66,6 @@ fn t169_a_full_context_is_recognised_in_any_wording() {
 }
 
 #[test]
-fn t167_the_delay_is_read_from_the_words() {
-    for (words, delay) in [
-        ("Please try again in 1.2s.", Some(1200)),
-        ("try again in 20ms. Visit", Some(20)),
-        ("try again in 6m0s", Some(360_000)),
-        ("try again in 11.054 seconds", Some(11_054)),
-        ("try again in 1h2m", Some(3_720_000)),
-        ("try again in a while", None),
-        ("try again in 5", None),
-        ("try again in 99999999999999999999999999999999h", None),
-    ] {
-        assert_eq!(retry_hint(words), delay.map(Duration::from_millis), "{words}");
-    }
-}
-
-#[test]
 fn t170_a_body_that_says_nothing_does_not_hide_the_status() {
     for (body, words) in [
         (&b"<html><body>Bad gateway</body></html>"[..], "upstream returned 502 with an HTML page"),

@@ -7,7 +7,7 @@ use super::super::item::{self, Item, ItemPart, SEGMENT_BREAK, content_part};
 use super::super::response::{Members, Seen, unreadable};
 use super::fields::{Fields, Key, Open, Segment, Slot, suffix};
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, FaultKind, MediaSource, PartHeader, PartKind, PartMeta, Sequencer,
+    Citation, Delta, ErrorView, Event, FaultKind, MediaSource, PartHeader, PartKind, PartMeta, Sequencer,
 };
 use crate::protocol::json::{self, Reader, Str};
 use crate::protocol::sse;
@@ -337,7 +337,7 @@ impl Decoder {
     ) -> Result<(), json::Error> {
         let key = fields.key(Slot::Text);
         let Some(mut reader) = fields.annotation.clone() else { return Ok(()) };
-        let citation = item::citation(&mut reader)?;
+        let citation = Citation::read(&mut reader)?;
         if let Some(open) = self.open(key, key.slot.header(), sink)
             && let Some(citation) = citation
         {
