@@ -26,6 +26,7 @@
 mod answer;
 mod finish;
 mod keys;
+mod logprobs;
 mod media;
 mod part;
 mod plain;
