@@ -4,47 +4,54 @@ use super::error::Error;
 use super::object::Object;
 use super::reader::{Kind, Reader};
 
-/// Lists of raw elements by key, in the order of their first pieces.
+/// Members whose lists grow piece by piece, in the order of their first pieces; of what is no list
+/// the last value counts, unless that is `null`.
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
-    lists: Vec<(String, String)>,
+    /// JSON by key; a list is still without its closing bracket.
+    members: Vec<(String, String)>,
 }
 
 impl Lists {
-    /// Appends the elements of a list to those that came before under the same key; what is no list
-    /// is skipped.
+    /// Takes the next value of `key`.
     ///
     /// # Errors
     ///
-    /// If the value is not well formed.
+    /// If it is not well formed.
     pub fn extend(&mut self, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
-        if value.peek()? != Kind::Array {
-            return value.skip();
-        }
+        let kind = value.peek()?;
         let raw = value.raw()?;
-        let inside = raw.as_str().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let inside = inside.unwrap_or_default().trim();
-        match self.lists.iter_mut().find(|(known, _)| known == key) {
-            Some((_, list)) if !list.is_empty() && !inside.is_empty() => {
-                list.push(',');
-                list.push_str(inside);
+        let piece = match kind {
+            Kind::Array => raw.as_str().strip_suffix(']').unwrap_or_default().trim_end(),
+            _ => raw.as_str(),
+        };
+        let Some((_, whole)) = self.members.iter_mut().find(|(known, _)| known == key) else {
+            self.members.push((key.to_owned(), piece.to_owned()));
+            return Ok(());
+        };
+        if whole.starts_with('[') && kind == Kind::Array {
+            let inside = piece.strip_prefix('[').unwrap_or_default().trim_start();
+            if whole.len() > 1 && !inside.is_empty() {
+                whole.push(',');
             }
-            Some((_, list)) => list.push_str(inside),
-            None => self.lists.push((key.to_owned(), inside.to_owned())),
+            whole.push_str(inside);
+        } else if kind != Kind::Null {
+            *whole = piece.to_owned();
         }
         Ok(())
     }
 
-    /// Whether there are no lists.
+    /// Whether nothing came.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lists.is_empty()
+        self.members.is_empty()
     }
 
-    /// Sets each list as a member of `object`.
+    /// Sets each as a member of `object`.
     pub fn set_in(&self, object: &mut Object) {
-        for (key, inside) in &self.lists {
-            object.set(key, format!("[{inside}]"));
+        for (key, value) in &self.members {
+            let end = if value.starts_with('[') { "]" } else { "" };
+            object.set(key, format!("{value}{end}"));
         }
     }
 }
@@ -59,16 +66,19 @@ mod tests {
         for (key, piece) in [
             ("b", "[ ]"),
             ("a", "[1.10, {\"x\":[]} ]"),
+            ("n", "null"),
             ("b", "null"),
             ("a", "[]"),
             ("a", "[\"]\"]"),
-            ("b", "[2]"),
+            ("b", "[ 2]"),
+            ("s", "-0.10"),
+            ("s", "-0.20"),
         ] {
             lists.extend(key, &mut Reader::new(piece)).unwrap();
         }
         let mut object = Object::default();
         lists.set_in(&mut object);
-        assert_eq!(object.to_json(), r#"{"b":[2],"a":[1.10, {"x":[]},"]"]}"#);
+        assert_eq!(object.to_json(), r#"{"b":[2],"a":[1.10, {"x":[]},"]"],"n":null,"s":-0.20}"#);
         assert!(lists.extend("a", &mut Reader::new("[1")).is_err());
     }
 }
