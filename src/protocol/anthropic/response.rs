@@ -34,7 +34,7 @@ pub(crate) fn decode(body: &str) -> Result<Response<'_>, ErrorView> {
         return Err(unreadable(&"it has no content"));
     }
     let finish = decoder.stop.finish(decoder.has_calls);
-    let choice = Choice { parts: decoder.parts, citations: decoder.citations, finish };
+    let choice = Choice { parts: decoder.parts, citations: decoder.citations, finish, ..Choice::default() };
     Ok(Response {
         id: decoder.id,
         model: decoder.model,

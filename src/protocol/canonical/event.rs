@@ -9,6 +9,7 @@
 //! a time. Parts are numbered densely from 0 per choice; no upstream index ever reaches a client.
 
 use super::error::ErrorView;
+use super::logprob::TokenLogprob;
 use super::request::Opaque;
 use super::response::{Citation, Finish};
 use super::usage::Usage;
@@ -126,6 +127,8 @@ pub enum Delta<'a> {
     Media(Str<'a>),
     /// A source of the text so far.
     Citation(Citation<'a>),
+    /// How probable the tokens of the text were; as a rule just before that text.
+    Logprobs(Vec<TokenLogprob<'a>>),
 }
 
 /// State of a part.
@@ -162,6 +165,9 @@ impl Delta<'_> {
             Delta::Arguments(text) => Delta::Arguments(text.into_owned()),
             Delta::Media(data) => Delta::Media(data.into_owned()),
             Delta::Citation(citation) => Delta::Citation(citation.into_owned()),
+            Delta::Logprobs(tokens) => {
+                Delta::Logprobs(tokens.into_iter().map(TokenLogprob::into_owned).collect())
+            }
         }
     }
 
@@ -171,6 +177,7 @@ impl Delta<'_> {
         match self {
             Delta::Text(text) | Delta::Arguments(text) | Delta::Media(text) => text.len(),
             Delta::Citation(_) => 256,
+            Delta::Logprobs(tokens) => tokens.iter().map(TokenLogprob::size).sum(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod envelope;
 mod error;
 mod event;
 mod exchange;
+mod logprob;
 mod losses;
 pub mod media;
 mod overflow;
@@ -25,6 +26,8 @@ pub use error::{ErrorView, FaultKind, Unsupported};
 pub use event::{Delta, Event, PartHeader, PartMeta};
 pub use exchange::{Exchange, IdSource, NameMap};
 pub(crate) use exchange::{derived_id, fit_call_id};
+pub use logprob::TokenLogprob;
+pub(in crate::protocol) use logprob::read_logprob;
 pub use losses::{Action, Loss, Losses};
 pub use overflow::Overflow;
 pub use request::{

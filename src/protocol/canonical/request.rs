@@ -1,6 +1,6 @@
 //! The canonical request.
 
-use super::Unsupported;
+use super::{Losses, Unsupported};
 use crate::protocol::Protocol;
 use crate::protocol::json::{Number, Raw, Str};
 
@@ -543,6 +543,26 @@ pub struct Sampling<'a> {
     pub logit_bias: Option<Raw<'a>>,
     pub logprobs: Option<bool>,
     pub top_logprobs: Option<Number<'a>>,
+}
+
+impl Sampling<'_> {
+    /// Whether the client wants the probabilities of tokens. A count alone asks for them: Responses
+    /// has no other word than it and an entry of `include`.
+    #[must_use]
+    pub fn wants_logprobs(&self) -> bool {
+        let counts = self.top_logprobs.as_ref().is_some_and(|count| count.as_u64() != Some(0));
+        self.logprobs.unwrap_or(counts)
+    }
+
+    /// Names them as lost, where an upstream has none to give.
+    pub fn drop_logprobs(&self, losses: &mut Losses) {
+        if self.logprobs == Some(true) {
+            losses.drop("logprobs");
+        }
+        if self.wants_logprobs() && self.top_logprobs.is_some() {
+            losses.drop("top_logprobs");
+        }
+    }
 }
 
 /// Prompt caching beyond marks.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::error::{ErrorView, FaultKind};
 use super::event::{Delta, Event, PartHeader, PartMeta};
+use super::logprob::TokenLogprob;
 use super::request::{Media, MediaKind, MediaSource, Part, PartKind};
 use super::usage::Usage;
 use crate::protocol::json::{Error, Reader, Str};
@@ -30,6 +31,8 @@ pub struct Choice<'a> {
     pub parts: Vec<Part<'a>>,
     /// Sources of the text, with the number of the part they belong to.
     pub citations: Vec<(usize, Citation<'a>)>,
+    /// Probabilities of the tokens of the text, with the number of the part they belong to.
+    pub logprobs: Vec<(usize, TokenLogprob<'a>)>,
     /// Why it ended.
     pub finish: Finish<'a>,
 }
@@ -131,7 +134,9 @@ impl<'a> Response<'a> {
         sink(Event::Start { id: self.id.borrowed(), model: self.model.borrowed(), created: self.created });
         for (choice, body) in (0u32..).zip(&self.choices) {
             for (part, item) in (0u32..).zip(&body.parts) {
-                replay_part(choice, part, item, &mut sink);
+                let tokens = body.logprobs.iter().filter(|(at, _)| *at == part as usize);
+                let logprobs = tokens.map(|(_, token)| token.clone()).collect();
+                replay_part(choice, part, item, logprobs, &mut sink);
                 for (_, citation) in body.citations.iter().filter(|(at, _)| *at == part as usize) {
                     sink(Event::Delta { choice, part, delta: Delta::Citation(citation.clone()) });
                 }
@@ -153,7 +158,13 @@ impl<'a> Response<'a> {
     }
 }
 
-fn replay_part(choice: u32, part: u32, item: &Part<'_>, sink: &mut impl FnMut(Event<'_>)) {
+fn replay_part(
+    choice: u32,
+    part: u32,
+    item: &Part<'_>,
+    logprobs: Vec<TokenLogprob<'_>>,
+    sink: &mut impl FnMut(Event<'_>),
+) {
     let (header, delta) = match &item.kind {
         PartKind::Text { text } => (PartHeader::Text, Delta::Text(text.borrowed())),
         PartKind::Refusal { text } => (PartHeader::Refusal, Delta::Text(text.borrowed())),
@@ -173,6 +184,9 @@ fn replay_part(choice: u32, part: u32, item: &Part<'_>, sink: &mut impl FnMut(Ev
         PartKind::Media(_) | PartKind::ToolResult { .. } => (PartHeader::Text, Delta::Text(Str::EMPTY)),
     };
     sink(Event::PartStart { choice, part, header });
+    if !logprobs.is_empty() {
+        sink(Event::Delta { choice, part, delta: Delta::Logprobs(logprobs) });
+    }
     if !delta.is_empty() {
         sink(Event::Delta { choice, part, delta });
     }
@@ -206,6 +220,10 @@ impl Collector {
                 match (delta, choice.parts.last_mut().map(|p| &mut p.kind)) {
                     (Delta::Citation(citation), Some(_)) => {
                         choice.citations.push((last, citation.into_owned()));
+                    }
+                    (Delta::Logprobs(tokens), Some(_)) => {
+                        let tokens = tokens.into_iter().map(|token| (last, token.into_owned()));
+                        choice.logprobs.extend(tokens);
                     }
                     (
                         Delta::Text(more),

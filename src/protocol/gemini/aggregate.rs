@@ -3,7 +3,7 @@
 use super::error::Body as ErrorBody;
 use super::keys::{camel, each};
 use crate::protocol::canonical::{ErrorView, FaultKind};
-use crate::protocol::json::{Error, Object, Reader, Str, Writer};
+use crate::protocol::json::{Error, Lists, Object, Reader, Str, Writer};
 use crate::protocol::sse;
 
 /// The fold so far.
@@ -23,6 +23,8 @@ struct Candidate {
     /// Members of the content, but its parts.
     content: Object,
     parts: Vec<Part>,
+    /// `logprobsResult` comes in pieces, as its text does.
+    logprobs: Lists,
     is_finished: bool,
 }
 
@@ -102,6 +104,9 @@ impl Aggregator {
         reader.lenient_object(|key, value| {
             if key == "content" {
                 return candidate.content(value);
+            }
+            if camel(key) == "logprobsResult" {
+                return value.lenient_object(|key, value| candidate.logprobs.extend(&camel(key), value));
             }
             let raw = value.raw()?;
             // The last one that says something counts (T048).
@@ -183,6 +188,12 @@ impl Candidate {
         }
         for (key, value) in self.members.iter() {
             w.key_str(&Str::escape(key)).raw(&value);
+        }
+        if !self.logprobs.is_empty() {
+            let mut logprobs = Object::default();
+            self.logprobs.set_in(&mut logprobs);
+            w.key("logprobsResult");
+            logprobs.write(w);
         }
         w.end_object();
     }

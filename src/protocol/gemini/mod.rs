@@ -11,6 +11,7 @@
 //! | system messages in mid-conversation | user text in `<system>` tags | authority |
 //! | reasoning of other providers | for clients: in an envelope in `thoughtSignature`; for the upstream: dropped | visible thoughts of others |
 //! | effort and budget | like for like, else by the table of section 2.9 | precision |
+//! | probabilities of tokens | those of visible text, digit for digit | numbers of tokens, and what calls were made of |
 //! | stop sequences | five | the rest |
 //! | stored state, files of other providers, foreign hosted tools but web search | refused | - |
 //!
@@ -26,6 +27,7 @@
 mod answer;
 mod finish;
 mod keys;
+mod logprobs;
 mod media;
 mod part;
 mod plain;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::answer::{self, Call};
+use super::logprobs::{self, Average};
 use super::stream::{self, Cited, Offsets};
 use super::{finish, signature, usage};
 use crate::protocol::Protocol;
@@ -76,6 +77,11 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
     }
     w.end_array().end_object();
     stream::write_finish(&choice.finish, w);
+    let tokens = choice.logprobs.iter().map(|(_, token)| token);
+    let mut average = Average::default();
+    average.add(tokens.clone());
+    average.write(w);
+    logprobs::write(tokens, w);
     stream::write_grounding(&cited, w);
     w.key("index").u64(index).end_object();
 }

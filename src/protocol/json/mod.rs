@@ -8,6 +8,7 @@
 mod document;
 mod edit;
 mod error;
+mod lists;
 mod object;
 mod path;
 mod probe;
@@ -19,6 +20,7 @@ mod writer;
 pub use document::{as_object, document, is_complete};
 pub use edit::splice;
 pub use error::{Error, ErrorKind};
+pub use lists::Lists;
 pub use object::Object;
 pub use path::path_at;
 pub use probe::{Members, Span, members};

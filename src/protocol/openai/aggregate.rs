@@ -2,7 +2,7 @@
 //! What we do not know survives: the last value of an unknown member counts.
 
 use crate::protocol::canonical::ErrorView;
-use crate::protocol::json::{self, Error, Kind, Object, Raw, Reader, Str, Writer, string_from_utf8};
+use crate::protocol::json::{self, Error, Kind, Lists, Object, Raw, Reader, Str, Writer, string_from_utf8};
 use crate::protocol::openai::calls::{Call, Fragment, locate};
 use crate::protocol::openai::error;
 use crate::protocol::sse;
@@ -67,8 +67,8 @@ struct ChoiceFold {
     calls: Vec<CallFold>,
     function: Option<Fold>,
     details: Vec<(u64, String, Fold)>,
-    lists: Vec<(String, Vec<String>)>,
-    logprobs: Vec<(String, Vec<String>)>,
+    lists: Lists,
+    logprobs: Lists,
     finish: Option<String>,
 }
 
@@ -193,7 +193,7 @@ impl ChoiceFold {
             }
             ("finish_reason", _) => value.skip()?,
             ("logprobs", Kind::Object) => {
-                value.object(|key, value| push_list(&mut self.logprobs, key, value))?
+                value.object(|key, value| self.logprobs.extend(key, value))?;
             }
             (_, Kind::Null) if self.members.get(key).is_some() => value.skip()?,
             _ => self.members.set(key, value.raw()?.as_str()),
@@ -213,7 +213,7 @@ impl ChoiceFold {
                 value.object(|key, value| function.member(key, value, &["arguments"]))
             }
             ("reasoning_details", Kind::Array) => value.array(|value| self.detail(value)),
-            ("annotations" | "images" | "content", Kind::Array) => push_list(&mut self.lists, key, value),
+            ("annotations" | "images" | "content", Kind::Array) => self.lists.extend(key, value),
             _ => self.message.member(key, value, &GROWING),
         }
     }
@@ -289,9 +289,7 @@ impl ChoiceFold {
         let finish = self.finish;
         let mut message = self.message.finish();
         let list = |items: &[String]| format!("[{}]", items.join(","));
-        for (key, items) in &self.lists {
-            message.set(key, list(items));
-        }
+        self.lists.set_in(&mut message);
         if message.get("role").is_none() {
             message.set("role", "\"assistant\"");
         }
@@ -316,7 +314,7 @@ impl ChoiceFold {
         let mut members = self.members;
         if !self.logprobs.is_empty() {
             let mut logprobs = Object::default();
-            self.logprobs.iter().for_each(|(key, items)| logprobs.set(key, list(items)));
+            self.logprobs.set_in(&mut logprobs);
             members.set("logprobs", logprobs.to_json());
         }
         for (key, value) in members.iter() {
@@ -363,25 +361,6 @@ impl CallFold {
         whole.merge(&self.members);
         whole.to_json()
     }
-}
-
-/// Appends the elements of a list to those that came before under the same key.
-fn push_list(lists: &mut Vec<(String, Vec<String>)>, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
-    if value.peek()? != Kind::Array {
-        return value.skip();
-    }
-    let at = match lists.iter().position(|(known, _)| known == key) {
-        Some(at) => at,
-        None => {
-            lists.push((key.to_owned(), Vec::new()));
-            lists.len() - 1
-        }
-    };
-    let Some((_, items)) = lists.get_mut(at) else { return value.skip() };
-    value.array(|value| {
-        items.push(value.raw()?.as_str().to_owned());
-        Ok(())
-    })
 }
 
 #[cfg(test)]

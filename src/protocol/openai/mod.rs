@@ -15,6 +15,7 @@
 //! | media in tool results | moved to a user message after the step | - |
 //! | failed tool results | `Error: ` before the text | - |
 //! | token budgets for reasoning | as effort, on reasoning models | - |
+//! | probabilities of tokens | asked for, unless the model reasons | those of text; a refusal's are dropped |
 //! | `top_k`, safety settings | dropped | - |
 //! | video, documents by URL, foreign file ids | refused | - |
 //! | finish: context window, pause, other | - | `length`, `stop`, `stop` |

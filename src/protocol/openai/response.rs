@@ -4,9 +4,9 @@ mod decode;
 mod encode;
 
 pub(crate) use decode::decode;
-pub(super) use decode::{OURS, images, listed_content};
+pub(super) use decode::{OURS, images, listed_content, logprobs};
 pub(crate) use encode::encode;
-pub(super) use encode::{answer_id, explanation, is_legacy, unwrap_input, write_image};
+pub(super) use encode::{answer_id, explanation, is_legacy, unwrap_input, write_image, write_logprobs};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
-    Citation, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
+    Citation, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider, TokenLogprob,
 };
 use crate::protocol::json::{Error, Kind, Reader, Str};
 
@@ -21,11 +21,12 @@ pub(super) struct Item<'a> {
     pub(super) parts: Vec<ItemPart<'a>>,
 }
 
-/// A part of an item, with the sources it cites.
+/// A part of an item, with the sources it cites and the probabilities of its tokens.
 #[derive(Debug)]
 pub(super) struct ItemPart<'a> {
     pub(super) part: Part<'a>,
     pub(super) citations: Vec<Citation<'a>>,
+    pub(super) logprobs: Vec<TokenLogprob<'a>>,
 }
 
 /// The members of an item that matter, before its type is known.
@@ -150,7 +151,7 @@ impl<'a> Members<'a> {
 
 impl<'a> ItemPart<'a> {
     fn plain(part: Part<'a>) -> Self {
-        ItemPart { part, citations: Vec::new() }
+        ItemPart { part, citations: Vec::new(), logprobs: Vec::new() }
     }
 }
 
@@ -234,7 +235,7 @@ fn message<'a>(content: Option<Reader<'a>>) -> Result<Vec<ItemPart<'a>>, Error> 
 /// Reads one content part; `None` if it is none of a message (reasoning has content parts too).
 pub(super) fn content_part<'a>(reader: &mut Reader<'a>) -> Result<Option<ItemPart<'a>>, Error> {
     let (mut kind, mut text, mut refusal) = (Str::EMPTY, Str::EMPTY, None);
-    let mut citations = Vec::new();
+    let (mut citations, mut logprobs) = (Vec::new(), Vec::new());
     reader.lenient_object(|key, value| {
         match key {
             "type" => kind = value.lenient_string()?.unwrap_or_default(),
@@ -244,6 +245,7 @@ pub(super) fn content_part<'a>(reader: &mut Reader<'a>) -> Result<Option<ItemPar
                 citations.extend(Citation::read(annotation)?);
                 Ok::<_, Error>(())
             })?,
+            "logprobs" => logprobs = TokenLogprob::read_list(value)?,
             _ => {}
         }
         Ok::<_, Error>(())
@@ -253,7 +255,7 @@ pub(super) fn content_part<'a>(reader: &mut Reader<'a>) -> Result<Option<ItemPar
         "output_text" | "text" | "" => Part::text(text),
         _ => return Ok(None),
     };
-    Ok(Some(ItemPart { part, citations }))
+    Ok(Some(ItemPart { part, citations, logprobs }))
 }
 
 /// Whether an item of this type waits for the client to do something.

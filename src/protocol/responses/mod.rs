@@ -2,7 +2,7 @@
 //!
 //! | | Carried exactly | Approximated, with a warning | Dropped, with a warning | Refused |
 //! |---|---|---|---|---|
-//! | as client | items, parts, calls, results, state in `encrypted_content`, namespaced and free-text tools | several summary segments become one text | `truncation`, `max_tool_calls`, `reasoning.context` | – |
+//! | as client | items, parts, calls, results, state in `encrypted_content`, namespaced and free-text tools, probabilities of tokens | several summary segments become one text | `truncation`, `max_tool_calls`, `reasoning.context` | – |
 //! | as upstream | the same, tool names and ids fitted | thinking budget to effort, `max_tokens` below 16, prefill | stop sequences, top_k, seed, penalties, foreign reasoning | n > 1, audio, video, foreign files and hosted tools |
 //!
 //! What shapes this dialect:

@@ -152,6 +152,7 @@ fn read_output<'a>(mut output: Reader<'a>) -> Result<(Choice<'a>, Seen), Error> 
             if !is_empty {
                 let at = choice.parts.len();
                 choice.citations.extend(part.citations.into_iter().map(|citation| (at, citation)));
+                choice.logprobs.extend(part.logprobs.into_iter().map(|token| (at, token)));
                 choice.parts.push(part.part);
             }
         }

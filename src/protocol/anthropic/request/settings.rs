@@ -99,11 +99,10 @@ pub(super) fn sampling(context: &Context<'_>, thinks: bool, losses: &mut Losses,
         (sampling.presence_penalty.is_some(), "presence_penalty"),
         (sampling.frequency_penalty.is_some(), "frequency_penalty"),
         (sampling.logit_bias.is_some(), "logit_bias"),
-        (sampling.logprobs == Some(true), "logprobs"),
-        (sampling.top_logprobs.is_some(), "top_logprobs"),
     ] {
         keep(!lost, name, losses);
     }
+    sampling.drop_logprobs(losses);
 }
 
 fn keep(fits: bool, name: &'static str, losses: &mut Losses) -> bool {

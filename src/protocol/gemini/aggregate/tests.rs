@@ -37,6 +37,32 @@ fn texts_join_and_unknown_fields_survive() {
 }
 
 #[test]
+fn probabilities_of_tokens_join_as_their_text_does() {
+    let piece = |text: &str, number: u64, more: Value| {
+        let mut candidate = json!({"index": 0, "content": {"role": "model", "parts": [{"text": text}]},
+            "logprobsResult": {"chosenCandidates": [{"token": text, "tokenId": number}], "logProbabilitySum": -0.5,
+                "topCandidates": [{"candidates": [{"token": text}]}]}});
+        candidate.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"candidates": [candidate]})
+    };
+    let end = json!({"finishReason": "STOP", "avgLogprobs": -0.25});
+    let folded = fold(&[piece("a", 1, json!({})), piece("b", 2, end)]).unwrap();
+    let candidate = &folded["candidates"][0];
+    assert_eq!(
+        candidate["logprobsResult"],
+        json!({
+            "chosenCandidates": [{"token": "a", "tokenId": 1}, {"token": "b", "tokenId": 2}],
+            "logProbabilitySum": -0.5,
+            "topCandidates": [{"candidates": [{"token": "a"}]}, {"candidates": [{"token": "b"}]}],
+        })
+    );
+    assert_eq!(
+        (&candidate["avgLogprobs"], &candidate["content"]["parts"][0]["text"]),
+        (&json!(-0.25), &json!("ab"))
+    );
+}
+
+#[test]
 fn a_fold_without_its_end_or_with_an_error_is_no_answer() {
     let open = json!({"candidates": [{"content": {"parts": [{"text": "a"}]}}]});
     assert_eq!(fold(std::slice::from_ref(&open)).unwrap_err().kind, FaultKind::BadUpstream);

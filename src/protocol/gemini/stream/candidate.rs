@@ -1,9 +1,9 @@
 //! What one candidate of a stream has said so far.
 
-use super::super::{finish, signature};
+use super::super::{finish, logprobs, signature};
 use super::grounding::{Metadata, Offsets};
 use super::partial::PartialArgs;
-use crate::protocol::canonical::{Delta, Event, Finish, PartMeta, Sequencer};
+use crate::protocol::canonical::{Delta, Event, Finish, PartMeta, Sequencer, TokenLogprob};
 use crate::protocol::json::{Error, Reader, Str};
 
 /// What one candidate has said so far.
@@ -71,16 +71,38 @@ pub(super) fn has_one_choice(text: &str) -> bool {
     })
 }
 
-/// `index` may stand after the content.
-pub(super) fn index_of(reader: &Reader<'_>) -> Result<u32, Error> {
-    let mut index = 0;
-    reader.clone().lenient_object(|key, value| {
-        if key == "index" {
-            index = value.lenient_u64()?.and_then(|index| u32::try_from(index).ok()).unwrap_or(0);
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok(index)
+/// Members of a candidate that may stand after its content.
+#[derive(Default)]
+pub(super) struct Ahead<'a> {
+    pub(super) index: u32,
+    pub(super) logprobs: Vec<TokenLogprob<'a>>,
+}
+
+impl<'a> Ahead<'a> {
+    pub(super) fn look(reader: &Reader<'a>) -> Result<Self, Error> {
+        let mut ahead = Ahead::default();
+        reader.clone().lenient_object(|key, value| {
+            match key {
+                "index" => {
+                    let index = value.lenient_u64()?.and_then(|index| u32::try_from(index).ok());
+                    ahead.index = index.unwrap_or(0);
+                }
+                "logprobsResult" | "logprobs_result" => ahead.logprobs = logprobs::read(value)?,
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(ahead)
+    }
+}
+
+/// Whether the document holds probabilities of tokens. A text that speaks of them does no harm.
+pub(super) fn has_logprobs(text: &str) -> bool {
+    memchr::memmem::find_iter(text.as_bytes(), b"ogprobs").any(|at| {
+        let rest = text.as_bytes().get(at + 7..).unwrap_or_default();
+        // Not `avgLogprobs`, which comes unasked.
+        matches!(rest, [b'R' | b'_', ..])
+    })
 }
 
 pub(super) fn finish_of(candidate: &mut Candidate) -> Finish<'static> {

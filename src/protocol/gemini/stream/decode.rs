@@ -8,11 +8,14 @@ use super::super::keys::{camel, each};
 use super::super::part::{Body, Call, Part};
 use super::super::plain::{self, Plain};
 use super::super::usage::Counts;
-use super::candidate::{Candidate, Open, Partial, cite, close, finish_of, has_one_choice, index_of, sign};
+use super::candidate::{
+    Ahead, Candidate, Open, Partial, cite, close, finish_of, has_logprobs, has_one_choice, sign,
+};
 use super::grounding::Metadata;
 use super::partial::PartialArgs;
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, FaultKind, Finish, FinishReason, IdSource, PartHeader, Sequencer, Usage,
+    Delta, ErrorView, Event, FaultKind, Finish, FinishReason, IdSource, PartHeader, Sequencer, TokenLogprob,
+    Usage,
 };
 use crate::protocol::json::{Error, Reader, Str};
 use crate::protocol::{Protocol, sse};
@@ -31,6 +34,10 @@ pub(crate) struct Decoder {
     ended: bool,
     /// Whether the chunk at hand speaks of the first choice only.
     one_choice: bool,
+    /// Whether it holds probabilities of tokens.
+    has_logprobs: bool,
+    /// Those of the candidate at hand, until the text that they belong to.
+    logprobs: Vec<TokenLogprob<'static>>,
 }
 
 impl Decoder {
@@ -45,6 +52,8 @@ impl Decoder {
             started: false,
             ended: false,
             one_choice: false,
+            has_logprobs: false,
+            logprobs: Vec::new(),
         }
     }
 
@@ -83,6 +92,7 @@ impl Decoder {
     pub(in super::super) fn document(&mut self, text: &str, sink: &mut impl FnMut(Event<'_>)) {
         let mut reader = Reader::new(text);
         self.one_choice = has_one_choice(text);
+        self.has_logprobs = has_logprobs(text);
         let mut error = None;
         let read = each(&mut reader, |chunk| {
             if error.is_none() {
@@ -152,7 +162,12 @@ impl Decoder {
     }
 
     fn candidate(&mut self, reader: &mut Reader<'_>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
-        let at = self.slot(if self.one_choice { 0 } else { index_of(reader)? });
+        let ahead = match self.one_choice && !self.has_logprobs {
+            true => Ahead::default(),
+            false => Ahead::look(reader)?,
+        };
+        let at = self.slot(ahead.index);
+        self.logprobs = ahead.logprobs.into_iter().map(TokenLogprob::into_owned).collect();
         reader.lenient_object(|key, value| {
             match key {
                 "content" => self.content(at, value, sink)?,
@@ -180,7 +195,15 @@ impl Decoder {
                 _ => {}
             }
             Ok::<_, Error>(())
-        })
+        })?;
+        // Without a text in their chunk they are those of the text before it, or of no text.
+        let tokens = std::mem::take(&mut self.logprobs);
+        if let Some(candidate) = self.candidates.get(at)
+            && let Some(open) = candidate.open.filter(|open| !open.thought)
+        {
+            self.sequencer.delta(candidate.index, &open.key, Delta::Logprobs(tokens), sink);
+        }
+        Ok(())
     }
 
     fn slot(&mut self, index: u32) -> usize {
@@ -239,7 +262,7 @@ impl Decoder {
         signature: Option<Str<'_>>,
         sink: &mut impl FnMut(Event<'_>),
     ) {
-        let Decoder { sequencer, candidates, .. } = self;
+        let Decoder { sequencer, candidates, logprobs, .. } = self;
         let Some(candidate) = candidates.get_mut(at) else { return };
         if text.is_empty() && signature.is_none() {
             return;
@@ -271,6 +294,8 @@ impl Decoder {
         candidate.open = Some(open);
         if !thought {
             candidate.offsets.push(&text);
+            let tokens = std::mem::take(logprobs);
+            sequencer.delta(choice, &open.key, Delta::Logprobs(tokens), sink);
         }
         sequencer.delta(choice, &open.key, Delta::Text(text), sink);
         sign(sequencer, choice, open.key, signature);

@@ -4,11 +4,13 @@
 //! content with at least one part, or chat helpers drop the whole turn (T050).
 
 use super::super::answer::{self, Call};
+use super::super::logprobs::{self, Average};
 use super::super::{error, finish, signature, usage};
 use super::grounding::{self, Cited, Offsets};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, Exchange, Finish, FinishReason, IdSource, NameMap, Opaque, PartHeader, Usage,
+    Delta, ErrorView, Event, Exchange, Finish, FinishReason, IdSource, NameMap, Opaque, PartHeader,
+    TokenLogprob, Usage,
 };
 use crate::protocol::json::{Str, Writer};
 
@@ -37,6 +39,9 @@ struct Choice {
     finish: Option<Finish<'static>>,
     cited: Vec<Cited>,
     offsets: Offsets,
+    /// Tokens whose text is about to come.
+    logprobs: Vec<TokenLogprob<'static>>,
+    average: Average,
     /// Characters of visible text before the open part.
     base: u64,
 }
@@ -145,15 +150,31 @@ impl Encoder {
                 false
             }
         };
-        self.chunk(index, out, |w| answer::write_text(text, thought, None, w));
+        let tokens = match thought {
+            true => Vec::new(),
+            false => std::mem::take(&mut choice.logprobs),
+        };
+        self.chunk_with(index, &tokens, out, |w| answer::write_text(text, thought, None, w));
     }
 
     fn chunk(&self, index: u32, out: &mut Vec<u8>, part: impl FnOnce(&mut Writer<'_>)) {
+        self.chunk_with(index, &[], out, part);
+    }
+
+    fn chunk_with(
+        &self,
+        index: u32,
+        tokens: &[TokenLogprob<'_>],
+        out: &mut Vec<u8>,
+        part: impl FnOnce(&mut Writer<'_>),
+    ) {
         out.extend_from_slice(HEAD);
         let mut w = Writer::new(out);
         part(&mut w);
         out.extend_from_slice(br#"]},"index":"#);
-        Writer::new(out).u64(u64::from(index));
+        let mut w = Writer::new(out);
+        w.u64(u64::from(index));
+        logprobs::write(tokens.iter(), &mut w);
         out.extend_from_slice(&self.tail);
     }
 
@@ -165,6 +186,10 @@ impl Encoder {
             (Delta::Citation(citation), _) => {
                 let cited = Cited::new(citation, &choice.offsets, choice.base);
                 choice.cited.push(cited);
+            }
+            (Delta::Logprobs(tokens), Open::Text) => {
+                choice.average.add(tokens.iter());
+                choice.logprobs.extend(tokens.iter().cloned().map(TokenLogprob::into_owned));
             }
             _ => {}
         }
@@ -248,6 +273,8 @@ impl Encoder {
             w.end_array().end_object();
             let stop = Finish::default();
             write_finish(choice.finish.as_ref().unwrap_or(&stop), &mut w);
+            choice.average.write(&mut w);
+            logprobs::write(choice.logprobs.iter(), &mut w);
             grounding::write(&choice.cited, &mut w);
             w.key("index").u64(index).end_object();
         }

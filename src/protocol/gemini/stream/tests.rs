@@ -1,3 +1,5 @@
+mod logprobs;
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -17,7 +17,7 @@ fn a_stream_folds_into_the_answer_it_stands_for() {
         r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","system_fingerprint":"fp","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null}"#,
         r#"{"id":"c","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","reasoning_content":"h"}},{"index":1,"delta":{"content":"second"},"finish_reason":"length"}]}"#,
         r#"{"id":"c","choices":[{"index":0,"delta":{"content":"a\n","reasoning_content":"m","channel":"final"},"logprobs":{"content":[{"token":"a"}]}}]}"#,
-        r#"{"id":"c","choices":[{"index":0,"delta":{"content":"b"},"logprobs":{"content":[{"token":"b"}]},"content_filter_results":{"x":1.10}}],"usage":{"prompt_tokens":1}}"#,
+        r#"{"id":"c","choices":[{"index":0,"delta":{"content":"b"},"logprobs":{"content":[{"token":"b"}],"refusal":null},"content_filter_results":{"x":1.10}}],"usage":{"prompt_tokens":1}}"#,
         r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
         "[DONE]",
     ])
@@ -28,7 +28,7 @@ fn a_stream_folds_into_the_answer_it_stands_for() {
             "prompt_filter_results":[{"x":1}],"usage":{"prompt_tokens":1},
             "choices":[
                 {"index":0,"message":{"role":"assistant","content":"a\nb","refusal":null,"reasoning_content":"hm","channel":"final"},
-                 "logprobs":{"content":[{"token":"a"},{"token":"b"}]},"content_filter_results":{"x":1.10},"finish_reason":"stop"},
+                 "logprobs":{"content":[{"token":"a"},{"token":"b"}],"refusal":null},"content_filter_results":{"x":1.10},"finish_reason":"stop"},
                 {"index":1,"message":{"content":"second","role":"assistant"},"finish_reason":"length"}]})
     );
 }

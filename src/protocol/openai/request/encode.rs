@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::sampling;
 use crate::protocol::canonical::{
-    Action, Effort, Exchange, Format, Losses, ReasoningMode, Request, Unsupported,
+    Action, Effort, Exchange, Format, Losses, ReasoningMode, Request, Sampling, Unsupported,
 };
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Dialect, Protocol, RequestError, Target};
@@ -193,16 +193,13 @@ impl Encoder<'_> {
         sampling::check(sampling)?;
         // Reasoning models refuse all of these; what they would have tuned is named as lost.
         let takes = self.target.capabilities.sampling;
-        // Answers in another protocol hold no probabilities of tokens: what nobody gets is not asked for.
-        let probable = takes && self.is_native();
         let tuned = [
-            ("temperature", &sampling.temperature, takes),
-            ("top_p", &sampling.top_p, takes),
-            ("presence_penalty", &sampling.presence_penalty, takes),
-            ("frequency_penalty", &sampling.frequency_penalty, takes),
-            ("top_logprobs", &sampling.top_logprobs, probable),
+            ("temperature", &sampling.temperature),
+            ("top_p", &sampling.top_p),
+            ("presence_penalty", &sampling.presence_penalty),
+            ("frequency_penalty", &sampling.frequency_penalty),
         ];
-        for (key, value, takes) in tuned {
+        for (key, value) in tuned {
             match value {
                 Some(value) if takes => {
                     w.key(key).number(value);
@@ -211,12 +208,10 @@ impl Encoder<'_> {
                 None => {}
             }
         }
-        match sampling.logprobs {
-            Some(wanted) if probable => {
-                w.key("logprobs").boolean(wanted);
-            }
-            Some(true) => self.losses.drop("logprobs"),
-            _ => {}
+        if takes {
+            logprobs(sampling, w);
+        } else {
+            sampling.drop_logprobs(self.losses);
         }
         match &sampling.logit_bias {
             // Token ids mean something to one family of models only.
@@ -294,6 +289,17 @@ impl Encoder<'_> {
                 self.losses.add_named(Action::Drop, &key.decode());
             }
         }
+    }
+}
+
+/// The count is refused without the switch.
+fn logprobs(sampling: &Sampling<'_>, w: &mut Writer<'_>) {
+    let wanted = sampling.wants_logprobs();
+    if wanted || sampling.logprobs.is_some() {
+        w.key("logprobs").boolean(wanted);
+    }
+    if let Some(count) = sampling.top_logprobs.as_ref().filter(|_| wanted) {
+        w.key("top_logprobs").number(count);
     }
 }
 

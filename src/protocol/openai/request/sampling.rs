@@ -10,6 +10,7 @@ pub(super) fn check(sampling: &Sampling<'_>) -> Result<(), RequestError> {
         ("top_p", &sampling.top_p, 0.0..=1.0),
         ("presence_penalty", &sampling.presence_penalty, -2.0..=2.0),
         ("frequency_penalty", &sampling.frequency_penalty, -2.0..=2.0),
+        ("top_logprobs", &sampling.top_logprobs, 0.0..=20.0),
     ];
     for (name, value, range) in ranges {
         if value.as_ref().is_some_and(|value| !range.contains(&value.as_f64())) {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::protocol::canonical::media::parse_data_url;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
-    Response,
+    Response, TokenLogprob,
 };
 use crate::protocol::json::{self, Error, Kind, Reader, Str};
 use crate::protocol::openai::calls::CallIds;
@@ -55,6 +55,7 @@ struct ChoiceFields<'a> {
     message: MessageFields<'a>,
     finish: Option<Str<'a>>,
     stop_text: Option<Str<'a>>,
+    logprobs: Vec<TokenLogprob<'a>>,
     failure: Option<ErrorView>,
 }
 
@@ -66,6 +67,7 @@ impl<'a> ChoiceFields<'a> {
             "finish_reason" => self.finish = value.lenient_string()?,
             // vLLM and SGLang tell which stop text was hit.
             "stop_reason" | "matched_stop" => self.stop_text = value.lenient_string()?,
+            "logprobs" if value.peek()? == Kind::Object => self.logprobs = logprobs(value)?,
             "error" if value.peek()? == Kind::Object => self.failure = Some(error::read(value)?),
             _ => {}
         }
@@ -83,7 +85,10 @@ impl<'a> ChoiceFields<'a> {
         let word = self.finish.as_ref().map(|word| word.decode());
         let finish = finish::finish(word.as_deref(), seen, self.stop_text);
         let (parts, citations) = self.message.parts(ids);
-        Ok(Choice { parts, citations, finish })
+        let text = parts.iter().position(|part| matches!(part.kind, PartKind::Text { .. }));
+        let tokens = self.logprobs.into_iter();
+        let logprobs = text.map(|at| tokens.map(|token| (at, token)).collect()).unwrap_or_default();
+        Ok(Choice { parts, citations, logprobs, finish })
     }
 }
 
@@ -189,6 +194,20 @@ pub(in crate::protocol::openai) fn listed_content<'a>(
         })
     })?;
     Ok((texts, thinking))
+}
+
+/// `logprobs` of a choice: the tokens of its content. Those of a refusal have no place anywhere else.
+pub(in crate::protocol::openai) fn logprobs<'a>(
+    value: &mut Reader<'a>,
+) -> Result<Vec<TokenLogprob<'a>>, Error> {
+    let mut tokens = Vec::new();
+    value.lenient_object(|key, value| {
+        if key == "content" {
+            tokens = TokenLogprob::read_list(value)?;
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(tokens)
 }
 
 /// The `images` extension: pictures as data URLs.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::protocol::canonical::media::data_url;
 use crate::protocol::canonical::{
-    Choice, ErrorView, Exchange, Finish, FinishReason, IdSource, Media, MediaSource, Part, PartKind, Response,
+    Choice, ErrorView, Exchange, Finish, FinishReason, IdSource, Media, MediaSource, Part, PartKind,
+    Response, TokenLogprob,
 };
 use crate::protocol::json::{Error, Reader, Str, Writer};
 use crate::protocol::openai::{LEGACY_FUNCTIONS, citations, error, finish, reasoning, usage};
@@ -81,7 +82,7 @@ impl Encoder<'_> {
         w.key("message").begin_object();
         self.message(choice, w);
         w.end_object();
-        w.key("logprobs").null();
+        write_logprobs(choice.logprobs.iter().map(|(_, token)| token), w);
         w.key("finish_reason").text(finish::word(choice.finish.reason, self.legacy));
         w.end_object();
     }
@@ -226,6 +227,23 @@ fn images(choice: &Choice<'_>, w: &mut Writer<'_>) {
         write_image(&data_url(mime, data), w);
     }
     w.end_array();
+}
+
+/// Writes `logprobs` of a choice.
+pub(in crate::protocol::openai) fn write_logprobs<'t>(
+    tokens: impl Iterator<Item = &'t TokenLogprob<'t>>,
+    w: &mut Writer<'_>,
+) {
+    let mut tokens = tokens.peekable();
+    w.key("logprobs");
+    if tokens.peek().is_none() {
+        w.null();
+        return;
+    }
+    w.begin_object().key("content").begin_array();
+    tokens.for_each(|token| token.write(w));
+    w.end_array();
+    w.key("refusal").null().end_object();
 }
 
 /// Writes one entry of the `images` extension.

@@ -1,7 +1,7 @@
 //! One choice of a stream: which part is open, and when it ends.
 
 use crate::protocol::canonical::{
-    self, Citation, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer,
+    self, Citation, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer, TokenLogprob,
 };
 use crate::protocol::json::{Error, Kind, Reader, Str};
 use crate::protocol::openai::calls::{Call, CallIds, Fragment, locate};
@@ -66,6 +66,15 @@ impl<'a> Delta<'a> {
         }
         Ok(())
     }
+
+    /// Whether the tokens of this delta are, as far as can be told, those of visible text.
+    fn is_text(&self) -> bool {
+        let says_otherwise = self.reasoning.text().is_some_and(|text| !text.is_empty())
+            || self.refusal.as_ref().is_some_and(|text| !text.is_empty())
+            || self.calls.is_some()
+            || self.function.is_some();
+        !says_otherwise || self.content.as_ref().is_some_and(|text| !text.is_empty())
+    }
 }
 
 /// The kinds of parts that run on until another kind comes.
@@ -100,6 +109,8 @@ pub(super) struct ChoiceState {
     calls: Vec<OpenCall>,
     /// Sources wait for the end of the text: some servers send them before it.
     citations: Vec<Citation<'static>>,
+    /// Tokens wait for the text that they make: one may be a piece of a character (T005).
+    logprobs: Vec<TokenLogprob<'static>>,
     refused: bool,
 }
 
@@ -147,6 +158,7 @@ impl ChoiceState {
             last_key: 0,
             calls: Vec::new(),
             citations: Vec::new(),
+            logprobs: Vec::new(),
             refused: false,
         }
     }
@@ -165,9 +177,13 @@ impl ChoiceState {
     pub(super) fn delta(
         &mut self,
         delta: Delta<'_>,
+        logprobs: Vec<TokenLogprob<'_>>,
         shared: &mut Shared,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), Error> {
+        if !logprobs.is_empty() && delta.is_text() {
+            self.logprobs.extend(logprobs.into_iter().map(TokenLogprob::into_owned));
+        }
         if !delta.reasoning.is_empty() {
             self.reasoning(&delta.reasoning, shared, sink);
         }
@@ -219,6 +235,9 @@ impl ChoiceState {
             return;
         }
         let key = self.run(kind, shared, sink);
+        if kind == Running::Text {
+            self.tell_logprobs(key, shared, sink);
+        }
         shared.sequencer.delta(self.index, &key, canonical::Delta::Text(text), sink);
     }
 
@@ -245,7 +264,7 @@ impl ChoiceState {
 
     /// A part is about to begin: ends what ends by that, and gives the new one its key.
     fn begin(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) -> u32 {
-        self.cite(shared, sink);
+        self.settle(shared, sink);
         if let Some((_, key)) = self.running.take() {
             shared.sequencer.end(self.index, &key, true, sink);
         }
@@ -257,9 +276,17 @@ impl ChoiceState {
         self.last_key
     }
 
-    /// Tells the sources of the text that is about to end.
-    fn cite(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+    fn tell_logprobs(&mut self, key: u32, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        if !self.logprobs.is_empty() {
+            let tokens = std::mem::take(&mut self.logprobs);
+            shared.sequencer.delta(self.index, &key, canonical::Delta::Logprobs(tokens), sink);
+        }
+    }
+
+    /// Tells the last tokens and the sources of the text that is about to end.
+    fn settle(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
         if let Some((Running::Text, key)) = self.running {
+            self.tell_logprobs(key, shared, sink);
             for citation in self.citations.drain(..) {
                 shared.sequencer.delta(self.index, &key, canonical::Delta::Citation(citation), sink);
             }
@@ -313,7 +340,7 @@ impl ChoiceState {
 
     /// Tells the end of everything, and why.
     pub(super) fn conclude(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
-        self.cite(shared, sink);
+        self.settle(shared, sink);
         for open in &mut self.calls {
             open.start(self.index, shared, sink);
         }

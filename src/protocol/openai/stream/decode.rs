@@ -4,8 +4,9 @@
 //! finish is told at `[DONE]` or the end of the stream: usage may come after `finish_reason` (T027).
 
 use super::choice::{ChoiceState, Delta, Shared};
-use crate::protocol::canonical::{ErrorView, Event, Usage};
+use crate::protocol::canonical::{ErrorView, Event, TokenLogprob, Usage};
 use crate::protocol::json::{self, Error, Kind, Reader, Str};
+use crate::protocol::openai::response::logprobs;
 use crate::protocol::openai::{error, finish, usage};
 use crate::protocol::sse;
 
@@ -81,6 +82,7 @@ struct ChoiceChunk<'a> {
     message: Option<Delta<'a>>,
     finish: Option<Str<'a>>,
     stop_text: Option<Str<'a>>,
+    logprobs: Vec<TokenLogprob<'a>>,
     failure: Option<ErrorView>,
 }
 
@@ -93,6 +95,7 @@ impl<'a> ChoiceChunk<'a> {
             "message" if value.peek()? == Kind::Object => self.message = Some(Delta::read(value)?),
             "finish_reason" => self.finish = value.lenient_string()?,
             "stop_reason" | "matched_stop" => self.stop_text = value.lenient_string()?,
+            "logprobs" if value.peek()? == Kind::Object => self.logprobs = logprobs(value)?,
             "error" if value.peek()? == Kind::Object => self.failure = Some(error::read(value)?),
             _ => {}
         }
@@ -187,7 +190,7 @@ impl Decoder {
         let Some(choice) = self.choices.get_mut(at) else { return Ok(None) };
         // T026: content may share a chunk with role or finish.
         if let Some(delta) = fields.delta.or(fields.message) {
-            choice.delta(delta, &mut self.shared, sink)?;
+            choice.delta(delta, fields.logprobs, &mut self.shared, sink)?;
         }
         if let Some(word) = fields.finish.filter(|word| !word.is_empty()) {
             if finish::is_failure(&word) {

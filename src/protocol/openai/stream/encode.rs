@@ -5,10 +5,12 @@
 
 use crate::protocol::canonical::media::data_url;
 use crate::protocol::canonical::{
-    Citation, Delta, Event, Exchange, Finish, FinishReason, Opaque, PartHeader, Usage,
+    Citation, Delta, Event, Exchange, Finish, FinishReason, Opaque, PartHeader, TokenLogprob, Usage,
 };
 use crate::protocol::json::{Str, Writer};
-use crate::protocol::openai::response::{answer_id, explanation, is_legacy, unwrap_input, write_image};
+use crate::protocol::openai::response::{
+    answer_id, explanation, is_legacy, unwrap_input, write_image, write_logprobs,
+};
 use crate::protocol::openai::{citations, error, finish, reasoning, usage};
 use crate::protocol::sse;
 
@@ -44,6 +46,8 @@ struct ChoiceState {
     part_start: u64,
     citations: Vec<(Citation<'static>, (u64, u64))>,
     signature: Option<Str<'static>>,
+    /// Tokens whose text is about to come.
+    logprobs: Vec<TokenLogprob<'static>>,
     finished: bool,
 }
 
@@ -162,6 +166,17 @@ impl Encoder {
         out: &mut Vec<u8>,
         delta: impl FnOnce(&mut Writer<'_>),
     ) {
+        self.chunk_with(choice, reason, &[], out, delta);
+    }
+
+    fn chunk_with(
+        &self,
+        choice: u32,
+        reason: Option<&'static str>,
+        logprobs: &[TokenLogprob<'_>],
+        out: &mut Vec<u8>,
+        delta: impl FnOnce(&mut Writer<'_>),
+    ) {
         sse::write_event(out, |out| {
             out.extend_from_slice(&self.head);
             let mut w = Writer::new(out);
@@ -170,6 +185,9 @@ impl Encoder {
             w.key("delta").begin_object();
             delta(&mut w);
             w.end_object();
+            if !logprobs.is_empty() {
+                write_logprobs(logprobs.iter(), &mut w);
+            }
             match reason {
                 Some(reason) => w.key("finish_reason").text(reason),
                 None => w.key("finish_reason").null(),
@@ -189,7 +207,13 @@ impl Encoder {
         match (delta, &state.open) {
             (Delta::Text(text), Open::Text) => {
                 state.characters += citations::characters(text);
-                self.text(choice, text, out);
+                if state.logprobs.is_empty() {
+                    return self.text(choice, text, out);
+                }
+                let tokens = std::mem::take(&mut state.logprobs);
+                self.chunk_with(choice, None, &tokens, out, |w| {
+                    w.key("content").string(text);
+                });
             }
             (Delta::Text(text), Open::Refusal) => self.chunk(choice, None, out, |w| {
                 w.key("refusal").string(text);
@@ -208,6 +232,9 @@ impl Encoder {
             (Delta::Citation(citation), Open::Text) => {
                 let part = (state.part_start, state.characters);
                 state.citations.push((citation.clone().into_owned(), part));
+            }
+            (Delta::Logprobs(tokens), Open::Text) => {
+                state.logprobs.extend(tokens.iter().cloned().map(TokenLogprob::into_owned));
             }
             _ => {}
         }
@@ -340,6 +367,13 @@ impl Encoder {
         let Some(state) = self.choices.get_mut(choice as usize) else { return };
         let held = std::mem::take(&mut state.held);
         match std::mem::take(&mut state.open) {
+            // The last tokens said nothing more.
+            Open::Text if !state.logprobs.is_empty() => {
+                let tokens = std::mem::take(&mut state.logprobs);
+                self.chunk_with(choice, None, &tokens, out, |w| {
+                    w.key("content").text("");
+                });
+            }
             Open::Reasoning { redacted } => {
                 let number = state.next_reasoning;
                 state.next_reasoning += 1;

@@ -1,3 +1,5 @@
+mod logprobs;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -36,6 +36,18 @@ fn t038_an_empty_output_is_filled_from_the_items() {
 }
 
 #[test]
+fn probabilities_of_tokens_stay_with_their_item() {
+    let token = |text: &str| json!({"token": text, "logprob": -0.5, "bytes": [97], "top_logprobs": []});
+    let item = json!({"type": "message", "content": [{"type": "output_text", "text": "ab", "logprobs": [token("a"), token("b")]}]});
+    let delta =
+        |text: &str| json!({"type": "response.output_text.delta", "delta": text, "logprobs": [token(text)]});
+    let done = json!({"type": "response.output_item.done", "output_index": 0, "item": item});
+    let last = json!({"type": "response.completed", "response": {"id": "r", "output": []}});
+    let folded = fold(&[delta("a"), delta("b"), done, last]).unwrap();
+    assert_eq!(folded["output"], json!([item]));
+}
+
+#[test]
 fn t021_failures_and_cut_streams_are_errors() {
     let failed = json!({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded", "message": "slow"}}});
     assert_eq!(fold(&[failed]).unwrap_err().kind, FaultKind::RateLimit);

@@ -35,6 +35,7 @@ pub(super) fn refuse(request: &Request<'_>, exchange: &Exchange) -> Result<(), U
     }
     in_range("temperature", request.sampling.temperature.as_ref(), 2.0)?;
     in_range("top_p", request.sampling.top_p.as_ref(), 1.0)?;
+    in_range("top_logprobs", request.sampling.top_logprobs.as_ref(), 20.0)?;
     request.refuse_foreign_extras(exchange.client, &[])
 }
 
@@ -184,7 +185,7 @@ fn effort(e: &Encoder<'_, '_, '_>, wanted: Reasoning) -> Option<Effort> {
 fn include(e: &Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let native = e.exchange.client == Protocol::Responses;
     let reasons = e.target.capabilities.reasoning_model;
-    let logprobs = native && e.target.capabilities.sampling && wants_logprobs(e.request);
+    let logprobs = e.target.capabilities.sampling && e.request.sampling.wants_logprobs();
     let others = e.request.extras.iter().any(|(key, _)| *key == "include");
     // The client's own list is written with the extras.
     if native && others || !reasons && !logprobs {
@@ -200,12 +201,6 @@ fn include(e: &Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     w.end_array();
 }
 
-fn wants_logprobs(request: &Request<'_>) -> bool {
-    let sampling = &request.sampling;
-    let some = sampling.top_logprobs.as_ref().is_some_and(|n| n.as_u64() != Some(0));
-    sampling.logprobs == Some(true) || some && sampling.logprobs.is_none()
-}
-
 fn limits(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let Some(wanted) = e.request.output.max_tokens else { return };
     let most = e.target.capabilities.max_output.unwrap_or(u64::MAX).max(MIN_OUTPUT_TOKENS);
@@ -219,14 +214,9 @@ fn limits(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
 fn sampling(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let sampling = &e.request.sampling;
     let taken = e.target.capabilities.sampling;
-    // Answers in another protocol hold no probabilities of tokens: what nobody gets is not asked for.
-    let probable = taken && e.exchange.client == Protocol::Responses;
-    let numbers: [(&'static str, &Option<Number<'_>>, bool); 3] = [
-        ("temperature", &sampling.temperature, taken),
-        ("top_p", &sampling.top_p, taken),
-        ("top_logprobs", &sampling.top_logprobs, probable),
-    ];
-    for (key, number, taken) in numbers {
+    let numbers: [(&'static str, &Option<Number<'_>>); 2] =
+        [("temperature", &sampling.temperature), ("top_p", &sampling.top_p)];
+    for (key, number) in numbers {
         match number {
             Some(number) if taken => {
                 w.key(key).number(number);
@@ -235,8 +225,13 @@ fn sampling(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
             None => {}
         }
     }
-    if !probable && sampling.logprobs == Some(true) {
-        e.losses.drop("logprobs");
+    match &sampling.top_logprobs {
+        _ if !taken => sampling.drop_logprobs(e.losses),
+        // Without the entry of `include` beside it, it counts for nothing.
+        Some(count) if sampling.wants_logprobs() => {
+            w.key("top_logprobs").number(count);
+        }
+        _ => {}
     }
 }
 

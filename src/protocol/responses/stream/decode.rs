@@ -150,7 +150,7 @@ impl Decoder {
                 self.start(&Members::default(), sink);
                 self.numbers.insert(key.item);
                 self.sequencer.start(0, key, header, sink);
-                self.open.push(Open { key, sent: String::new(), segment: None, citations: 0 });
+                self.open.push(Open { key, sent: String::new(), segment: None, citations: 0, logprobs: 0 });
                 self.open.len() - 1
             }
         };
@@ -163,6 +163,10 @@ impl Decoder {
         self.seen.refusal |= slot == Slot::Refusal;
         if let Some(open) = self.open(key, slot.header(), sink) {
             open.sent.push_str(delta.as_escaped());
+            open.logprobs += fields.logprobs.len();
+            if !fields.logprobs.is_empty() {
+                self.sequencer.delta(0, &key, Delta::Logprobs(fields.logprobs.clone()), sink);
+            }
             let delta = match slot {
                 Slot::Call => Delta::Arguments(delta.borrowed()),
                 _ => Delta::Text(delta.borrowed()),
@@ -303,7 +307,12 @@ impl Decoder {
 
     /// Brings an open part up to what its final form says.
     fn settle(&mut self, key: Key, done: ItemPart<'_>, sink: &mut impl FnMut(Event<'_>)) {
-        let ItemPart { part, citations } = done;
+        let ItemPart { part, citations, logprobs } = done;
+        if let Some(open) = self.open.iter_mut().find(|open| open.key == key) {
+            let untold: Vec<_> = logprobs.into_iter().skip(open.logprobs).collect();
+            open.logprobs += untold.len();
+            self.sequencer.delta(0, &key, Delta::Logprobs(untold), sink);
+        }
         match &part.kind {
             PartKind::Text { text } | PartKind::Refusal { text } => self.complete(key, text, sink),
             PartKind::ToolCall { arguments, .. } => {

@@ -136,8 +136,11 @@ impl Encoder {
                 let text = text.as_escaped().as_bytes();
                 part.text.extend_from_slice(text);
                 self.spoke = true;
-                let name = if part.refusal { "response.refusal.delta" } else { "response.output_text.delta" };
-                self.feed.delta(out, name, text);
+                if part.refusal {
+                    self.feed.delta(out, "response.refusal.delta", text);
+                } else {
+                    self.feed.text(out, text, part.news());
+                }
             }
             (Delta::Text(text), Open::Reasoning(_)) => self.reasoning_delta(text, out),
             (Delta::Arguments(text), Open::Call(call)) => {
@@ -149,6 +152,10 @@ impl Encoder {
             }
             (Delta::Media(data), Open::Image(image)) => {
                 image.data.extend_from_slice(data.as_escaped().as_bytes());
+            }
+            (Delta::Logprobs(tokens), Open::Message(Message { part: Some(part), .. })) => {
+                let mut w = Writer::new(&mut part.logprobs);
+                tokens.iter().for_each(|token| token.write(&mut w));
             }
             (Delta::Citation(citation), _) => self.citation(citation, out),
             _ => {}

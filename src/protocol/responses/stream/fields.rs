@@ -1,6 +1,6 @@
 //! What an upstream's event says, and how the parts it speaks of are told apart.
 
-use crate::protocol::canonical::{PartHeader, PartKind};
+use crate::protocol::canonical::{PartHeader, PartKind, TokenLogprob};
 use crate::protocol::json::{self, Reader, Str};
 
 /// What tells parts apart. Servers that number everything 0 still differ in kind.
@@ -51,6 +51,7 @@ pub(super) struct Open {
     /// Which segment of reasoning.
     pub(super) segment: Option<Segment>,
     pub(super) citations: usize,
+    pub(super) logprobs: usize,
 }
 
 /// A segment of reasoning: of its summary, or of its text. What comes first is what is shown.
@@ -72,6 +73,7 @@ pub(super) struct Fields<'e> {
     pub(super) item: Option<Reader<'e>>,
     pub(super) part: Option<Reader<'e>>,
     pub(super) annotation: Option<Reader<'e>>,
+    pub(super) logprobs: Vec<TokenLogprob<'e>>,
     pub(super) response: Option<Reader<'e>>,
     pub(super) error: bool,
 }
@@ -96,6 +98,7 @@ impl<'e> Fields<'e> {
             "item" => self.item = Some(value.clone()),
             "part" => self.part = Some(value.clone()),
             "annotation" => self.annotation = Some(value.clone()),
+            "logprobs" => self.logprobs = TokenLogprob::read_list(value)?,
             "response" => self.response = Some(value.clone()),
             "error" => self.error = !value.null()?,
             _ => {}

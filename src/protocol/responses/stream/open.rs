@@ -41,6 +41,9 @@ pub(super) struct TextPart {
     /// Annotations, separated by commas.
     pub(super) annotations: Vec<u8>,
     pub(super) annotated: u64,
+    /// Tokens, separated by commas, and how much of it has gone with the text.
+    pub(super) logprobs: Vec<u8>,
+    pub(super) told: usize,
 }
 
 #[derive(Debug)]
@@ -90,7 +93,15 @@ pub(super) fn escaped(w: &mut Writer<'_>, inside: &[u8]) {
 
 impl TextPart {
     pub(super) fn new(refusal: bool) -> Self {
-        TextPart { refusal, text: Vec::new(), base: 0, annotations: Vec::new(), annotated: 0 }
+        TextPart {
+            refusal,
+            text: Vec::new(),
+            base: 0,
+            annotations: Vec::new(),
+            annotated: 0,
+            logprobs: Vec::new(),
+            told: 0,
+        }
     }
 
     /// Writes the part: empty when it begins, whole when it is done.
@@ -110,9 +121,25 @@ impl TextPart {
                 w.buffer().extend_from_slice(&self.annotations);
             }
             w.end_array();
-            w.key("logprobs").begin_array().end_array();
+            self.write_logprobs(done, w);
         }
         w.end_object();
+    }
+
+    /// Writes `logprobs`: empty when the part begins, whole when it is done.
+    pub(super) fn write_logprobs(&self, done: bool, w: &mut Writer<'_>) {
+        w.key("logprobs").begin_array();
+        if done {
+            w.buffer().extend_from_slice(&self.logprobs);
+        }
+        w.end_array();
+    }
+
+    /// The tokens that have come since the text before.
+    pub(super) fn news(&mut self) -> &[u8] {
+        let from = std::mem::replace(&mut self.told, self.logprobs.len());
+        let news = self.logprobs.get(from..).unwrap_or_default();
+        news.strip_prefix(b",").unwrap_or(news)
     }
 
     /// Characters before the hub's current part.

@@ -1,6 +1,7 @@
 //! Streams out, and what holds for both ways.
 
 mod decode;
+mod logprobs;
 mod native;
 
 use proptest::prelude::*;

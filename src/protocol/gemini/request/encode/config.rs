@@ -87,21 +87,13 @@ fn write_sampling(
             losses.drop("seed");
         }
     }
-    // Answers in another protocol hold no probabilities of tokens: what nobody gets is not asked for.
-    let probable = context.is_native();
-    match sampling.logprobs {
-        Some(logprobs) if probable => {
-            w.key("responseLogprobs").boolean(logprobs);
-        }
-        Some(true) => losses.drop("logprobs"),
-        _ => {}
+    let wanted = sampling.wants_logprobs();
+    if wanted || sampling.logprobs.is_some() {
+        w.key("responseLogprobs").boolean(wanted);
     }
-    match &sampling.top_logprobs {
-        Some(top) if probable => {
-            w.key("logprobs").number(top);
-        }
-        Some(_) => losses.drop("top_logprobs"),
-        None => {}
+    // The count is refused without the switch.
+    if wanted {
+        write_in_range("logprobs", "top_logprobs", &sampling.top_logprobs, 0.0..=20.0, w)?;
     }
     if sampling.logit_bias.as_ref().is_some_and(|raw| !raw.is_null()) {
         losses.drop("logit_bias");

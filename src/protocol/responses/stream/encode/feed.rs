@@ -61,8 +61,21 @@ impl Feed {
         self.after = after;
     }
 
-    /// The hot path: copies, and nothing else.
+    /// Text of an answer; `logprobs` is the inside of the list of its tokens.
+    pub(super) fn text(&mut self, out: &mut Vec<u8>, text: &[u8], logprobs: &[u8]) {
+        const NAME: &str = "response.output_text.delta";
+        if logprobs.is_empty() {
+            return self.delta(out, NAME, text);
+        }
+        self.delta_with(out, NAME, text, &[b"\",\"logprobs\":[", logprobs, b"]}"]);
+    }
+
     pub(super) fn delta(&mut self, out: &mut Vec<u8>, name: &'static str, text: &[u8]) {
+        self.delta_with(out, name, text, &[self.after]);
+    }
+
+    /// The hot path: copies, and nothing else.
+    fn delta_with(&mut self, out: &mut Vec<u8>, name: &'static str, text: &[u8], after: &[&[u8]]) {
         if self.silent {
             return;
         }
@@ -74,7 +87,7 @@ impl Feed {
             push_number(sequence, out);
             out.extend_from_slice(self.before.get(1..).unwrap_or_default());
             out.extend_from_slice(text);
-            out.extend_from_slice(self.after);
+            after.iter().for_each(|bytes| out.extend_from_slice(bytes));
         });
     }
 }

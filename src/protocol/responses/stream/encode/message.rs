@@ -44,7 +44,7 @@ impl Encoder {
             w.key(if part.refusal { "refusal" } else { "text" });
             escaped(w, &part.text);
             if !part.refusal {
-                w.key("logprobs").begin_array().end_array();
+                part.write_logprobs(true, w);
             }
         });
         self.feed.send(out, "response.content_part.done", |w| {

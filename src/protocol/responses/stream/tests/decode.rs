@@ -19,6 +19,13 @@ pub(super) fn trace_of(event: Event<'_>) -> String {
         Event::Delta { part, delta: Delta::Citation(c), .. } => {
             format!("{part} cites {} {:?}", c.url.decode(), c.range)
         }
+        Event::Delta { part, delta: Delta::Logprobs(tokens), .. } => {
+            let tokens: Vec<_> = tokens
+                .iter()
+                .map(|token| format!("{} {}", token.token.decode(), token.logprob.as_str()))
+                .collect();
+            format!("{part} tokens {}", tokens.join(", "))
+        }
         Event::Delta {
             part, delta: Delta::Text(text) | Delta::Arguments(text) | Delta::Media(text), ..
         } => {
