@@ -145,6 +145,12 @@ pub fn all() -> Vec<Field> {
         ),
         ("`tools`: custom", tool(json!({"type": "custom", "name": "sql"}))),
         (
+            "`tools`: custom, grammar",
+            tool(
+                json!({"type": "custom", "name": "sql", "format": {"type": "grammar", "syntax": "lark", "definition": "start: \"x\""}}),
+            ),
+        ),
+        (
             "`tools`: namespace",
             tool(json!({"type": "namespace", "name": "ns", "description": "d", "tools": [function()]})),
         ),

@@ -350,7 +350,7 @@ pub enum ToolKind<'a> {
     Function,
     /// A tool that takes free text, perhaps of a grammar (raw `format`).
     Custom {
-        /// The `format` member.
+        /// The `format` member, in the shape of Responses.
         format: Option<Raw<'a>>,
     },
     /// A tool that the client runs and whose shape only its protocol knows (`apply_patch`). Elsewhere it is a

@@ -28,6 +28,7 @@ mod calls;
 mod citations;
 pub(super) mod error;
 mod finish;
+mod free_text;
 pub(super) mod observe;
 mod reasoning;
 pub(super) mod request;

@@ -6,16 +6,11 @@ use super::encode::Context;
 use super::schema;
 use super::write::cache;
 use crate::protocol::canonical::{
-    Action, CacheMark, Losses, PartKind, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    Action, CacheMark, FREE_TEXT, Losses, PartKind, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    describe_free_text,
 };
-use crate::protocol::json::{Error, Raw, Reader, Str, Writer};
+use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError};
-
-/// The schema of a tool that takes free text (T087).
-const FREE_TEXT: &str = concat!(
-    r#"{"type":"object","properties":{"input":{"type":"string"}},"#,
-    r#""required":["input"],"additionalProperties":false}"#
-);
 
 /// The tools to send, with their marks: all, or those that the client allows (T078).
 pub(super) fn chosen<'p>(
@@ -144,14 +139,7 @@ fn custom(
     w: &mut Writer<'_>,
 ) {
     losses.add(Action::Emulate, "custom_tool");
-    let mut description = tool.description.clone().unwrap_or_default();
-    if let Some(grammar) = format.and_then(grammar) {
-        if !description.is_empty() {
-            description.push_text("\n\n");
-        }
-        description.push_text("The input must match this grammar:\n");
-        description.push(&grammar);
-    }
+    let description = describe_free_text(tool, format);
     w.begin_object();
     w.key("name").string(&context.exchange.tool_names.upstream(&tool.name));
     if !description.is_empty() {
@@ -160,25 +148,6 @@ fn custom(
     w.key("input_schema").json(FREE_TEXT);
     cache(mark, w);
     w.end_object();
-}
-
-/// The `definition` of a `format`, which Chat nests one level deeper than Responses.
-fn grammar<'a>(format: &'a Raw<'_>) -> Option<Str<'a>> {
-    let mut definition = None;
-    let read = Reader::new(format.as_str()).lenient_object(|key, value| {
-        match key {
-            "definition" => definition = value.lenient_string()?,
-            "grammar" => value.lenient_object(|key, value| {
-                if key == "definition" {
-                    definition = value.lenient_string()?;
-                }
-                Ok::<_, Error>(())
-            })?,
-            _ => {}
-        }
-        Ok::<_, Error>(())
-    });
-    read.ok().and(definition)
 }
 
 /// Web search exists everywhere; no other hosted tool has an equivalent (section 2.13).

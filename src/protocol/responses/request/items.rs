@@ -155,9 +155,16 @@ impl TurnEncoder<'_> {
         if text.is_empty() && self.role == Role::Assistant {
             return;
         }
-        let kind = if self.role == Role::Assistant { "output_text" } else { "input_text" };
+        let is_output = self.role == Role::Assistant;
         let mut w = self.items.content(self.role);
-        w.begin_object().key("type").text(kind).key("text").string(text).end_object();
+        w.begin_object();
+        w.key("type").text(if is_output { "output_text" } else { "input_text" });
+        w.key("text").string(text);
+        if is_output {
+            // The types require it.
+            w.key("annotations").begin_array().end_array();
+        }
+        w.end_object();
     }
 
     fn refusal(&mut self, text: &Str<'_>) {
@@ -204,7 +211,7 @@ impl TurnEncoder<'_> {
             self.losses.drop("citations");
         }
         let native = self.exchange.client == Protocol::Responses;
-        write_media(media, native, None, &mut self.items.content(self.role))?;
+        write_media(media, native, &mut self.items.content(self.role))?;
         Ok(())
     }
 
@@ -298,7 +305,7 @@ fn result_list(
                 let text = marked(text, std::mem::take(&mut is_error));
                 w.begin_object().key("type").text("input_text").key("text").string(&text).end_object();
             }
-            PartKind::Media(media) => write_media(media, native, Some("auto"), w)?,
+            PartKind::Media(media) => write_media(media, native, w)?,
             PartKind::Opaque { raw, .. } => {
                 w.raw(raw);
             }

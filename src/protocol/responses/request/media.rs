@@ -5,15 +5,10 @@ use crate::protocol::canonical::media::data_url;
 use crate::protocol::canonical::{Media, MediaKind, MediaSource, Unsupported};
 use crate::protocol::json::{Str, Writer};
 
-/// Writes a media part. `detail` is what to say where the key is required and the client gave none.
-pub(super) fn write_media(
-    media: &Media<'_>,
-    native: bool,
-    detail: Option<&'static str>,
-    w: &mut Writer<'_>,
-) -> Result<(), Unsupported> {
+/// Writes a media part.
+pub(super) fn write_media(media: &Media<'_>, native: bool, w: &mut Writer<'_>) -> Result<(), Unsupported> {
     match media.kind {
-        MediaKind::Image => write_image(media, detail, w),
+        MediaKind::Image => write_image(media, w),
         MediaKind::Document => write_document(media, w),
         MediaKind::Audio if native => write_audio(media, w),
         MediaKind::Audio => Err(Unsupported::new("input.audio", "sound is not supported by this upstream")),
@@ -21,23 +16,12 @@ pub(super) fn write_media(
     }
 }
 
-fn write_image(
-    media: &Media<'_>,
-    detail: Option<&'static str>,
-    w: &mut Writer<'_>,
-) -> Result<(), Unsupported> {
+fn write_image(media: &Media<'_>, w: &mut Writer<'_>) -> Result<(), Unsupported> {
     const TAKEN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
     let object = |w: &mut Writer<'_>, key: &'static str, value: &Str<'_>| {
         w.begin_object().key("type").text("input_image").key(key).string(value);
-        match (&media.detail, detail) {
-            (Some(detail), _) => {
-                w.key("detail").string(detail);
-            }
-            (None, Some(detail)) => {
-                w.key("detail").text(detail);
-            }
-            (None, None) => {}
-        }
+        // The types require it (2.7).
+        w.key("detail").string(media.detail.as_ref().unwrap_or(&Str::from("auto")));
         w.end_object();
     };
     match &media.source {

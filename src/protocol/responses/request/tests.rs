@@ -119,16 +119,17 @@ fn rich() -> Value {
             {"type": "message", "role": "user", "content": [
                 {"type": "input_text", "text": "See \"these\": ü😀"},
                 {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
-                {"type": "input_image", "image_url": "https://x.test/a.png"},
+                {"type": "input_image", "image_url": "https://x.test/a.png", "detail": "auto"},
                 {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
                 {"type": "input_file", "file_url": "https://x.test/a.pdf"},
                 {"type": "input_file", "file_id": "file-1"},
                 {"type": "computer_screenshot", "image_url": "https://x.test/b.png"}]},
             {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Hm."}],
                 "encrypted_content": "gAAAAA=="},
-            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "First"}]},
             {"type": "message", "role": "assistant", "content": [
-                {"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "no"}]},
+                {"type": "output_text", "text": "First", "annotations": []}]},
+            {"type": "message", "role": "assistant", "content": [
+                {"type": "output_text", "text": "a", "annotations": []}, {"type": "refusal", "refusal": "no"}]},
             {"type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{\"x\": 1.10}"},
             {"type": "custom_tool_call", "call_id": "call_2", "name": "patch", "input": "*** Begin\n\"x\""},
             {"type": "web_search_call", "id": "ws_1", "status": "completed"},
@@ -294,7 +295,8 @@ fn t134_texts_are_spelled_by_role() {
     request.turns.push(Turn { role: Role::Assistant, parts: vec![Part::text("a"), Part::text("")] });
     let (written, losses) = write(&request);
     assert_eq!(written["input"][0]["content"][0]["type"], "input_text");
-    assert_eq!(written["input"][1]["content"], json!([{"type": "output_text", "text": "a"}]));
+    let said = json!([{"type": "output_text", "text": "a", "annotations": []}]);
+    assert_eq!(written["input"][1]["content"], said);
     assert_eq!(losses, "approx:prefill");
 }
 
@@ -352,7 +354,7 @@ fn t118_documents_and_images_arrive_or_are_refused() {
         written["input"][0]["content"],
         json!([{"type": "input_text", "text": "About:"},
                {"type": "input_file", "filename": "document.pdf", "file_data": "data:application/pdf;base64,JVBERi0="},
-               {"type": "input_image", "file_id": "file-1"}])
+               {"type": "input_image", "file_id": "file-1", "detail": "auto"}])
     );
     assert_eq!(losses, "drop:citations");
     let mut refuse = |part| {

@@ -5,13 +5,11 @@ use std::collections::HashSet;
 use super::super::super::schema;
 use super::Context;
 use crate::protocol::canonical::{
-    Action, Allowed, Losses, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    Action, Allowed, FREE_TEXT, Losses, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    describe_free_text,
 };
-use crate::protocol::json::{Error, Raw, Reader, Str, Writer};
+use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError};
-
-/// Schema of a tool that takes free text.
-const CUSTOM_SCHEMA: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
 
 /// Writes both, as far as there are any.
 pub(super) fn write(
@@ -133,40 +131,12 @@ fn write_custom(
     losses: &mut Losses,
     w: &mut Writer<'_>,
 ) {
-    let mut description = tool.description.as_ref().map(|d| d.clone().into_owned()).unwrap_or_default();
-    if let Some(grammar) = format.and_then(grammar) {
-        if !description.is_empty() {
-            description.push_text("\n\n");
-        }
-        description.push_text("The input must match this grammar:\n");
-        description.push(&grammar);
-    }
+    let description = describe_free_text(tool, format);
     if !description.is_empty() {
         w.key("description").string(&description);
     }
-    let schema = Raw::from_json(CUSTOM_SCHEMA);
+    let schema = Raw::from_json(FREE_TEXT);
     context.write_schema(["parametersJsonSchema", "parameters"], &schema, losses, w);
-}
-
-/// The `definition` of a format, also where Chat nests it in `grammar`.
-fn grammar<'f>(format: &'f Raw<'_>) -> Option<Str<'f>> {
-    let mut definition = None;
-    Reader::new(format.as_str())
-        .lenient_object(|key, value| {
-            match key {
-                "definition" => definition = value.lenient_string()?,
-                "grammar" => value.lenient_object(|key, value| {
-                    if key == "definition" {
-                        definition = value.lenient_string()?;
-                    }
-                    Ok::<_, Error>(())
-                })?,
-                _ => {}
-            }
-            Ok::<_, Error>(())
-        })
-        .ok()?;
-    definition.map(Str::into_owned)
 }
 
 /// What `functionCallingConfig` is to say: a mode, and the names that it is about.

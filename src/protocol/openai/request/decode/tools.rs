@@ -3,7 +3,7 @@
 use super::raw_or_null;
 use crate::protocol::canonical::{Allowed, CacheMark, Request, Tool, ToolChoice, ToolKind};
 use crate::protocol::json::{Error, Kind, Raw, Reader, Str};
-use crate::protocol::openai::{LEGACY_FUNCTIONS, WEB_SEARCH};
+use crate::protocol::openai::{LEGACY_FUNCTIONS, WEB_SEARCH, free_text};
 use crate::protocol::{Protocol, RequestError};
 
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
     fn tool(self, raw: Raw<'a>) -> Result<Tool<'a>, RequestError> {
         let kind = match self.kind.as_ref().map(|k| k.decode()).as_deref() {
             None | Some("function") => ToolKind::Function,
-            Some("custom") => ToolKind::Custom { format: self.format },
+            Some("custom") => ToolKind::Custom { format: self.format.map(free_text::flat) },
             Some(_) => ToolKind::Hosted {
                 protocol: Protocol::OpenAi,
                 tag: self.kind.clone().unwrap_or_default(),

@@ -4,14 +4,12 @@ use std::collections::HashSet;
 
 use super::{Encoder, is_official, object_or_empty, schema};
 use crate::protocol::canonical::{
-    Action, Allowed, Request, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    Action, Allowed, FREE_TEXT, Request, Tool, ToolChoice, ToolKind, Unsupported, WebSearch,
+    describe_free_text,
 };
 use crate::protocol::json::{Raw, Str, Writer};
-use crate::protocol::openai::WEB_SEARCH;
+use crate::protocol::openai::{WEB_SEARCH, free_text};
 use crate::protocol::{Protocol, RequestError};
-
-/// What a free-text tool becomes on servers that know functions only.
-const TEXT_INPUT: &str = r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"],"additionalProperties":false}"#;
 
 impl Encoder<'_> {
     pub(super) fn tools(&mut self, w: &mut Writer<'_>) -> Result<(), RequestError> {
@@ -93,7 +91,7 @@ impl Encoder<'_> {
             w.key("description").string(description);
         }
         if let Some(format) = format {
-            w.key("format").raw(format);
+            w.key("format").raw(&free_text::nested(format));
         }
         w.end_object();
         w.end_object();
@@ -102,16 +100,11 @@ impl Encoder<'_> {
     fn emulated(&mut self, tool: &Tool<'_>, format: Option<&Raw<'_>>, w: &mut Writer<'_>) {
         self.losses.add(Action::Emulate, "custom_tool");
         self.open("function", tool, w);
-        let mut description = tool.description.clone().unwrap_or_default().into_owned();
-        if let Some(format) = format {
-            description.push_text(if description.is_empty() { "" } else { "\n\n" });
-            description.push_text("The input has this format: ");
-            description.push_text(format.as_str());
-        }
+        let description = describe_free_text(tool, format);
         if !description.is_empty() {
             w.key("description").string(&description);
         }
-        w.key("parameters").json(TEXT_INPUT);
+        w.key("parameters").json(FREE_TEXT);
         w.end_object();
         w.end_object();
     }
