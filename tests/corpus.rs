@@ -12,6 +12,8 @@
 //! If `AIPROXY_CORPUS` names a folder of recorded exchanges (else `../shared/corpus`, where there is
 //! one), these are replayed, too: every request into every other protocol, every answer to clients of
 //! every protocol. `cargo test --test corpus -- --nocapture` shows a table.
+//!
+//! Everything that is translated here can be judged by the types of the official SDKs: tests/sdk/types.sh.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -33,6 +35,7 @@ use serde_json::Value;
 
 use support::answer::{self, Finish};
 use support::client::events;
+use support::translations::{keep_recorded, keep_translated};
 use support::{Protocol, native, pairs};
 
 /// What would come from the clock and from chance.
@@ -128,6 +131,14 @@ impl Case {
         assert_eq!(got, want, "{self}: {name}");
     }
 
+    /// Keeps both sides of what was translated.
+    fn keep(&self, (from, to): (Protocol, Protocol), what: &str, before: &str, after: &str) {
+        let case = self.folder.file_name().unwrap().to_str().unwrap();
+        let name = format!("case-{case}-{}-to-{}.{what}", self.client, self.upstream);
+        keep_recorded(from, &name, before);
+        keep_translated(from, to, &name, after);
+    }
+
     fn run(&self) {
         let body = self.read("request.json").unwrap();
         let stream = self.read("upstream.sse");
@@ -139,7 +150,9 @@ impl Case {
         let (mut losses, mut out) = (Losses::default(), Vec::new());
         encode_request(self.upstream, &request, &exchange, &Target::new(model), &mut losses, &mut out)
             .unwrap_or_else(|error| panic!("{self}: {error}"));
-        self.expect("expected-upstream-request.json", &indented(&String::from_utf8(out).unwrap()));
+        let out = String::from_utf8(out).unwrap();
+        self.keep((self.client, self.upstream), "request.json", &body, &out);
+        self.expect("expected-upstream-request.json", &indented(&out));
         let warnings =
             if losses.is_empty() { "none".to_owned() } else { losses.header().replace(", ", "\n") };
         self.expect("expected-warnings.txt", &(warnings + "\n"));
@@ -150,13 +163,17 @@ impl Case {
                 let mut out = Vec::new();
                 let response = decode_response(self.upstream, &answer, SEED).unwrap();
                 encode_response(&response, &exchange, &mut out).unwrap();
-                self.expect("expected.json", &indented(&String::from_utf8(out).unwrap()));
+                let out = String::from_utf8(out).unwrap();
+                self.keep((self.upstream, self.client), "answer.json", &answer, &out);
+                self.expect("expected.json", &indented(&out));
             }
         }
     }
 
     fn run_stream(&self, exchange: &Exchange, stream: &[u8]) {
         let got = translate_stream(exchange, [stream]);
+        let upstream = str::from_utf8(stream).unwrap();
+        self.keep((self.upstream, self.client), "answer.sse", upstream, &got);
         self.expect("expected.sse", &got);
         assert_eq!(translate_stream(exchange, stream.chunks(1)), got, "{self}, byte by byte");
         for cut in 1..stream.len() {
@@ -316,6 +333,31 @@ impl Recorded {
         })
     }
 
+    /// What a part of the exchange is kept as.
+    fn name(&self, part: &str) -> String {
+        format!("{}.{part}", self.id)
+    }
+
+    /// Keeps both sides as they were recorded.
+    fn keep(&self) {
+        if let Some((_, body)) = &self.request {
+            keep_recorded(self.protocol, &self.name("request.json"), body);
+        }
+        let (part, answer) = match &self.answer {
+            Recording::Document(error) if self.status >= 400 => ("error.json", error),
+            Recording::Document(document) => ("answer.json", document),
+            Recording::Stream(stream) => ("answer.sse", stream),
+        };
+        keep_recorded(self.protocol, &self.name(part), answer);
+    }
+
+    /// Keeps a translated answer; to its own protocol no gateway translates.
+    fn keep_answer(&self, client: Protocol, part: &str, answer: impl AsRef<[u8]>) {
+        if client != self.protocol {
+            keep_translated(self.protocol, client, &self.name(part), answer);
+        }
+    }
+
     /// The request in another protocol.
     fn request_for(&self, upstream: Protocol) -> Option<Outcome> {
         let (endpoint, body) = self.request.as_ref()?;
@@ -335,6 +377,7 @@ impl Recorded {
         });
         Some(match written {
             Ok(out) => {
+                keep_translated(self.protocol, upstream, &self.name("request.json"), &out);
                 serde_json::from_slice::<Value>(&out).map(drop).map_err(|error| error.to_string()).into()
             }
             Err(RequestError::Unsupported(_)) => Outcome::Refused,
@@ -353,6 +396,7 @@ impl Recorded {
             let (Recording::Stream(body) | Recording::Document(body)) = &self.answer;
             let view = parse_error(self.protocol, self.status, body.as_bytes());
             let (_, body) = render_error(client, &view);
+            self.keep_answer(client, "error.json", &body);
             answer::error_kind(client, &serde_json::from_slice(&body).unwrap());
             return Outcome::Replayed;
         }
@@ -372,6 +416,7 @@ impl Recorded {
                 if let Err(error) = written {
                     return Outcome::Failed(error.message);
                 }
+                self.keep_answer(client, "answer.json", &out);
                 let answer = answer::document(client, &serde_json::from_slice(&out).unwrap());
                 if answer.finish == Finish::Missing { "it has no end".into() } else { Outcome::Replayed }
             }
@@ -380,6 +425,10 @@ impl Recorded {
 
     fn stream_for(&self, exchange: &Exchange, stream: &[u8]) -> Outcome {
         let whole = translate_stream(exchange, [stream]);
+        self.keep_answer(exchange.client, "answer.sse", &whole);
+        if !self.is_broken {
+            self.keep_answer(exchange.client, "folded.answer.json", fold(exchange, stream).to_string());
+        }
         // Byte by byte only where that is a matter of moments.
         let smallest = if stream.len() > 20_000 { 61 } else { 1 };
         for size in [smallest, 4096] {
@@ -438,6 +487,7 @@ impl Tally {
 impl Replay {
     fn run(&mut self, recorded: &Recorded) {
         let (own, id) = (recorded.protocol.as_str(), &recorded.id);
+        recorded.keep();
         for other in Protocol::ALL {
             let pair = (own, other.as_str());
             if other != recorded.protocol {

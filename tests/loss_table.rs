@@ -2,6 +2,9 @@
 //!
 //! `AIPROXY_BLESS=1 cargo test --test loss_table` writes the page; without it a page that differs fails.
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
 mod fields {
     pub mod anthropic;
     pub mod gemini;
@@ -18,6 +21,8 @@ use aiproxy::protocol::{
     Endpoint, Operation, Protocol, RequestError, Target, decode_request, encode_request,
 };
 use serde_json::{Value, json};
+
+use support::translations::{keep_recorded, keep_translated};
 
 /// A field as the client spells it, and members that hold it. They replace those of the plain request.
 pub type Field = (&'static str, Value);
@@ -132,6 +137,9 @@ fn fate(client: Protocol, upstream: Protocol, model: &str, label: &str, members:
         Err(RequestError::Unsupported(_)) => "**refused**".to_owned(),
         Err(error) => panic!("{label} to {upstream}: not a valid example: {error}"),
         Ok((out, losses)) => {
+            let name = format!("field-{}.request.json", label.replace(|c: char| !c.is_alphanumeric(), "-"));
+            keep_recorded(client, &name, with.to_string());
+            keep_translated(client, upstream, &name, &out);
             let news: Vec<String> = losses
                 .into_iter()
                 .filter(|loss| !usual.contains(loss))

@@ -19,13 +19,7 @@ done
 major=$(node --print 'process.versions.node.split(".")[0]')
 [ "$major" -ge 22 ] || echo "Node $major is older than the SDKs ask for (22); they are tried all the same" >&2
 
-venv=target/sdk-venv
-if ! cmp -s tests/sdk/requirements.txt "$venv/installed.txt"; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
-  cp tests/sdk/requirements.txt "$venv/installed.txt"
-fi
+python=$(tests/sdk/python.sh)
 # The script finds its packages beside itself, and the cells one folder up.
 packages=target/sdk-node/node
 if ! cmp -s tests/sdk/node/package-lock.json "$packages/installed.json"; then
@@ -92,7 +86,7 @@ converse() {
   failed=$((failed + ${count:-1}))
   held=$((held + $(grep -c '| \(yes\|no\) |' "$work/rows" || true)))
 }
-converse "$venv/bin/python" tests/sdk/conversations.py "$@"
+converse "$python" tests/sdk/conversations.py "$@"
 converse node "$packages/conversations.mjs" "$@"
 
 # Words that no row has must not look like success.

@@ -6,6 +6,7 @@ pub mod client;
 pub mod gateway;
 pub mod native;
 pub mod talk;
+pub mod translations;
 pub mod upstream;
 
 use std::future::Future;
