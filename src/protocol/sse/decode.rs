@@ -54,6 +54,8 @@ pub struct Decoder {
     /// How far `held` is known to hold no end of an event.
     scanned: usize,
     started: bool,
+    /// The last event ended with a CR, whose LF may follow.
+    ended_with_cr: bool,
     limit: usize,
 }
 
@@ -68,7 +70,7 @@ impl Decoder {
     /// A decoder with a limit on the size of one event, in bytes.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Decoder { held: Vec::new(), scanned: 0, started: false, limit }
+        Decoder { held: Vec::new(), scanned: 0, started: false, ended_with_cr: false, limit }
     }
 
     /// Feeds a chunk and hands each complete event to `sink`.
@@ -78,6 +80,9 @@ impl Decoder {
     /// If an event outgrows the limit; the decoder is of no use afterwards.
     pub fn push(&mut self, chunk: &[u8], mut sink: impl FnMut(Event<'_>)) -> Result<(), TooLong> {
         let mut rest = chunk;
+        if !chunk.is_empty() && std::mem::take(&mut self.ended_with_cr) {
+            rest = chunk.strip_prefix(b"\n").unwrap_or(chunk);
+        }
         if !self.held.is_empty() || !self.started {
             // The chunk that ends the held event; the rest is then read where it lies.
             if !self.held.is_empty() {
@@ -112,6 +117,7 @@ impl Decoder {
             rest = &rest[next..];
             from = 0;
         }
+        self.ended_with_cr |= rest.is_empty() && chunk.ends_with(b"\r");
         self.hold(rest)
     }
 
@@ -124,6 +130,7 @@ impl Decoder {
             rest = &rest[next..];
             from = 0;
         }
+        self.ended_with_cr = rest.is_empty() && held.ends_with(b"\r");
         if rest.len() == held.len() {
             self.held = held;
             self.note_scanned()
@@ -163,7 +170,8 @@ impl Decoder {
 
 /// Finds the first empty line from `from` on: where the event before it ends, where the next begins.
 ///
-/// Lines end with LF, CRLF or CR, mixed at will (T002). A CR at the very end waits for its LF.
+/// Lines end with LF, CRLF or CR, mixed at will (T002). An empty line ends with its CR: the LF that may follow
+/// is the decoder's to skip, for it may come late or never.
 fn find_blank_line(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     // An event that begins with an empty line is empty.
@@ -171,7 +179,7 @@ fn find_blank_line(text: &[u8], from: usize) -> Option<(usize, usize)> {
         match text {
             [b'\n', ..] => return Some((0, 1)),
             [b'\r', b'\n', ..] => return Some((0, 2)),
-            [b'\r', _, ..] => return Some((0, 1)),
+            [b'\r', ..] => return Some((0, 1)),
             _ => {}
         }
     }
@@ -180,7 +188,7 @@ fn find_blank_line(text: &[u8], from: usize) -> Option<(usize, usize)> {
         let next = end + line_end(&text[end..])?;
         match text.get(next)? {
             b'\n' => return Some((end, next + 1)),
-            b'\r' => return Some((end, next + line_end(&text[next..])?)),
+            b'\r' => return Some((end, next + line_end(&text[next..]).unwrap_or(1))),
             _ => at = next,
         }
     }
@@ -261,6 +269,18 @@ mod tests {
         ] {
             assert_eq!(decode(&[stream.as_bytes()]), want, "{stream:?}");
         }
+    }
+
+    #[test]
+    fn t002_an_event_that_ends_with_a_cr_does_not_wait_for_the_next() {
+        let mut decoder = Decoder::default();
+        let mut seen = Vec::new();
+        for chunk in ["data: 1\r\r", "\ndata: 2\n", "\r", "", "\n", "\r", "data: 3\r\n\r", "data: 4\r\r"] {
+            decoder.push(chunk.as_bytes(), |event| seen.push(event.data.to_vec())).unwrap();
+            let is_within = chunk == "\ndata: 2\n";
+            assert_eq!(decoder.unfinished() > 0, is_within, "{chunk:?}");
+        }
+        assert_eq!(seen, [b"1", b"2", b"3", b"4"]);
     }
 
     #[test]
