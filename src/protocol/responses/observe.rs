@@ -4,7 +4,6 @@ use memchr::memmem;
 
 use super::error;
 use super::response::Members;
-use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::json::{Error, Raw, Reader, Str};
 use crate::protocol::{Observation, Signal, sse};
 
@@ -19,9 +18,8 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
     if event.is_done() {
         return Signal::Quiet;
     }
-    read(event, state).unwrap_or_else(|_| {
-        Signal::Error(ErrorView::new(FaultKind::BadUpstream, "the upstream's stream cannot be read"))
-    })
+    // An event that cannot be read is the client's to judge, as it is relayed as it stands.
+    read(event, state).unwrap_or(Signal::Quiet)
 }
 
 /// Nearly all events are deltas with something in them. Told without reading the JSON: the type comes
