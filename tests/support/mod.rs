@@ -5,6 +5,7 @@ pub mod answer;
 pub mod client;
 pub mod gateway;
 pub mod native;
+pub mod odd;
 pub mod talk;
 pub mod translations;
 pub mod upstream;
