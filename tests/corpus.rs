@@ -23,18 +23,18 @@ use std::fmt;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 
 use aiproxy::protocol::canonical::{Collector, Exchange, Losses, Request};
 use aiproxy::protocol::{
-    Endpoint, Operation, RequestError, StreamDecoder, StreamEncoder, Target, decode_request, decode_response,
-    encode_request, encode_response, parse_error, render_error, sse,
+    RequestError, StreamDecoder, StreamEncoder, Target, decode_request, decode_response, encode_request,
+    encode_response, parse_error, render_error, sse,
 };
 use serde_json::Value;
 
 use support::answer::{self, Finish};
 use support::client::events;
+use support::recorded::{self, Recorded, Recording, endpoint, folders};
 use support::translations::{keep_recorded, keep_translated};
 use support::{Protocol, native, pairs};
 
@@ -44,15 +44,6 @@ const SEED: u64 = 7;
 
 fn exchange(request: &Request<'_>, client: Protocol, upstream: Protocol) -> Exchange {
     Exchange { created: CREATED, seed: SEED, ..Exchange::new(request, client, upstream) }
-}
-
-fn endpoint(protocol: Protocol, model: &str, stream: bool) -> Endpoint {
-    let mut endpoint = Endpoint::new(protocol, Operation::Generate);
-    if protocol == Protocol::Gemini {
-        endpoint.model = Some(Arc::from(model));
-        endpoint.stream = Some(stream);
-    }
-    endpoint
 }
 
 /// The client's stream for the upstream's, which comes in these pieces.
@@ -97,12 +88,6 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.folder.display())
     }
-}
-
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
-    found.sort();
-    found
 }
 
 fn cases() -> Vec<Case> {
@@ -268,71 +253,7 @@ struct Replay {
     failures: Vec<String>,
 }
 
-/// A recorded exchange.
-struct Recorded {
-    id: String,
-    protocol: Protocol,
-    status: u16,
-    /// Absent where the source kept none.
-    request: Option<(Endpoint, String)>,
-    answer: Recording,
-    /// It stops in the middle or reports an error: to end in an error is right.
-    is_broken: bool,
-}
-
-enum Recording {
-    Stream(String),
-    Document(String),
-}
-
 impl Recorded {
-    /// `None` for what is no exchange about an answer.
-    fn read(path: &Path) -> Option<Recorded> {
-        let item: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-        let protocol = match item["protocol"].as_str()? {
-            "anthropic_messages" => Protocol::Anthropic,
-            "openai_chat" => Protocol::OpenAi,
-            "openai_responses" => Protocol::Responses,
-            "gemini" => Protocol::Gemini,
-            _ => return None,
-        };
-        let operation = item["operation"].as_str()?;
-        let generates =
-            ["messages", "chat.completions", "responses", "generateContent", "streamGenerateContent"];
-        if !generates.contains(&operation) {
-            return None;
-        }
-        // One vendor names the model in its path; no path of the gateway does for that protocol.
-        let body = &item["request"]["body"];
-        let is_whole = body.is_object() && (body["model"].is_string() || protocol == Protocol::Gemini);
-        let request = is_whole.then(|| {
-            let path = item["request"]["path"].as_str().unwrap_or_default();
-            let model = path.rsplit("/models/").next().unwrap_or_default();
-            let model = model.rsplit_once(':').map_or(model, |(model, _)| model);
-            (endpoint(protocol, model, operation.starts_with("stream")), body.to_string())
-        });
-        let response = &item["response"];
-        let answer = match response["sse"].as_str() {
-            Some(stream) => Recording::Stream(stream.to_owned()),
-            None => Recording::Document(match response["text"].as_str() {
-                Some(text) => text.to_owned(),
-                None => response["body"].to_string(),
-            }),
-        };
-        let has =
-            |feature: &str| item["features"].as_array().is_some_and(|all| all.contains(&feature.into()));
-        let pending = ["queued", "in_progress", "failed", "cancelled"];
-        let is_pending = response["body"]["status"].as_str().is_some_and(|status| pending.contains(&status));
-        Some(Recorded {
-            id: item["id"].as_str()?.to_owned(),
-            protocol,
-            status: response["status"].as_u64()? as u16,
-            request,
-            answer,
-            is_broken: has("truncated_stream") || has("stream_error") || is_pending,
-        })
-    }
-
     /// What a part of the exchange is kept as.
     fn name(&self, part: &str) -> String {
         format!("{}.{part}", self.id)
@@ -522,16 +443,11 @@ impl fmt::Display for Replay {
 
 #[test]
 fn recorded_exchanges_are_replayed() {
-    let named = std::env::var_os("AIPROXY_CORPUS").map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| PathBuf::from("../shared/corpus"));
     let mut replay = Replay::default();
     let mut count = 0;
-    let protocols = if folder.is_dir() { folders(&folder) } else { Vec::new() };
-    for path in protocols.iter().filter(|path| path.is_dir()).flat_map(|path| folders(path)) {
-        if let Some(recorded) = Recorded::read(&path) {
-            replay.run(&recorded);
-            count += 1;
-        }
+    for recorded in recorded::all() {
+        replay.run(&recorded);
+        count += 1;
     }
     if count == 0 {
         println!("no recorded exchanges found");

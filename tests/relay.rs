@@ -5,6 +5,7 @@ mod support;
 
 use support::client::{Client, post};
 use support::gateway::{Served, gateway, upstream};
+use support::recorded::{self, Recorded, Recording};
 use support::upstream::{Answer, Upstream};
 use support::{Protocol, native};
 
@@ -194,6 +195,56 @@ async fn errors_of_a_provider_come_back_untouched() {
         let reply = client.send(post(&path(protocol, "m", false), body(protocol, "m", false))).await;
         assert_eq!((reply.status, reply.text()), (400, error.as_str()), "{protocol}");
         assert_eq!(reply.header("x-request-id"), Some("req_7"), "{protocol}");
+    }
+}
+
+/// What the gateway's own key is worth is no business of its clients.
+fn is_relayed(recorded: &Recorded) -> bool {
+    let is_about_the_key = match &recorded.answer {
+        Recording::Document(text) => {
+            [401, 403].contains(&recorded.status) || text.contains("API_KEY_INVALID")
+        }
+        Recording::Stream(_) => false,
+    };
+    // Nor are upstreams ever asked for a list.
+    let is_list = matches!(&recorded.answer, Recording::Document(text) if text.starts_with('['));
+    !recorded.is_broken && !is_about_the_key && !is_list
+}
+
+#[tokio::test]
+async fn recorded_exchanges_pass_untouched() {
+    for protocol in Protocol::ALL {
+        let all: Vec<Recorded> = recorded::all()
+            .filter(|recorded| recorded.protocol == protocol && is_relayed(recorded))
+            .collect();
+        let answers: Vec<Answer> = all.iter().map(recorded_answer).collect();
+        let provider = Upstream::start(move |number, _| answers[number].clone()).await;
+        let spec = upstream("only", protocol, &provider.url()).breaker(None);
+        let served = Served::start(gateway([spec])).await;
+        let client = Client::new(served.addr);
+        for (number, recorded) in all.iter().enumerate() {
+            let id = &recorded.id;
+            let (Recording::Stream(answer) | Recording::Document(answer)) = &recorded.answer;
+            let is_stream = matches!(recorded.answer, Recording::Stream(_));
+            let (target, sent) = match &recorded.request {
+                Some((endpoint, body)) => {
+                    let model = endpoint.model.as_deref().unwrap_or_default();
+                    (path(protocol, model, endpoint.stream.unwrap_or(is_stream)), body.clone())
+                }
+                None => (path(protocol, "m", is_stream), body(protocol, "m", is_stream)),
+            };
+            let reply = client.send(post(&target, &sent)).await;
+            let arrived = &provider.requests()[number].body;
+            assert_eq!(std::str::from_utf8(arrived).unwrap(), sent, "{id}");
+            assert_eq!((reply.status, reply.text()), (recorded.status, answer.as_str()), "{id}");
+        }
+    }
+}
+
+fn recorded_answer(recorded: &Recorded) -> Answer {
+    match &recorded.answer {
+        Recording::Stream(stream) => Answer::events(stream.as_bytes().chunks(100)),
+        Recording::Document(text) => Answer::whole(recorded.status, "application/json", text.clone()),
     }
 }
 

@@ -51,8 +51,10 @@ FURTHER = {
     "ChoiceDeltaToolCall": {"extra_content": "dict"},
     # Towards Gemini models, which refuse a call without its signature.
     "ChatCompletionMessageFunctionToolCallParam": {"extra_content": "dict"},
-    # OpenAI sends it.
+    # OpenAI sends these: `bytes` in streams, too, where the types of deltas lack it.
     "Response": {"store": "bool"},
+    "Logprob": {"bytes": "list"},
+    "LogprobTopLogprob": {"bytes": "list"},
     # SDKs before version 3 require it.
     "ResponseFunctionCallArgumentsDoneEvent": {"name": "str"},
 }
@@ -99,7 +101,8 @@ def strict(schema):
 
 def allow(schema, name, field):
     schema["extra_behavior"] = "forbid"
-    schema["fields"] |= {member: field({"type": kind}) for member, kind in FURTHER.get(name, {}).items()}
+    for member, kind in FURTHER.get(name, {}).items():
+        schema["fields"].setdefault(member, field({"type": kind}))
     for member in OPTIONAL.get(name, ()):
         schema["fields"][member]["required"] = False
 
