@@ -81,6 +81,8 @@ mod clock;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "layers")]
+mod content_encoding;
+#[cfg(feature = "layers")]
 mod error;
 #[cfg(feature = "client")]
 pub mod gateway;

@@ -8,6 +8,7 @@ use http::Method;
 
 use support::answer::error_kind;
 use support::client::{Client, Reply, get, post, request, with};
+use support::compress::{CODINGS, compress};
 use support::gateway::{Served, upstream};
 use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
@@ -88,6 +89,39 @@ async fn bodies_that_could_not_be_understood_are_refused() {
         for (what, body, status) in bodies {
             let reply = setting.client.send(request(Method::POST, &path(protocol), body.to_vec())).await;
             setting.check(protocol, &reply, status, what);
+        }
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_that_cannot_be_read_are_refused() {
+    let setting = Setting::start().await;
+    let long = format!(r#"{{"model":"m","contents":[],"x":"{}"}}"#, "y".repeat(LIMIT));
+    for protocol in Protocol::ALL {
+        let ask = async |coding: &str, body: &[u8]| {
+            let asked = request(Method::POST, &path(protocol), body.to_vec());
+            setting.client.send(with(asked, "content-encoding", coding)).await
+        };
+        for coding in ["compress", "snappy", "gzip, zstd", "zstd,zstd", "*"] {
+            let reply = ask(coding, &compress("zstd", b"{}")).await;
+            setting.check(protocol, &reply, 415, coding);
+            assert_eq!(reply.header("accept-encoding"), Some("gzip, deflate, br, zstd"), "{protocol}");
+        }
+        for coding in CODINGS {
+            let whole = compress(coding, format!(r#"{{"model":"m","x":"{}"}}"#, path(protocol)).as_bytes());
+            for (what, body) in [
+                ("plain", &br#"{"model":"m"}"#[..]),
+                ("nothing", b""),
+                ("cut short", &whole[..whole.len() - 1]),
+                ("something after it", &[&whole, &b"{}{}{}{}{}{}"[..]].concat()),
+            ] {
+                let reply = ask(coding, body).await;
+                setting.check(protocol, &reply, 400, &format!("{coding}, {what}"));
+                assert!(reply.text().contains("content-encoding"), "{coding}, {what}: {}", reply.text());
+            }
+            let bomb = compress(coding, long.as_bytes());
+            assert!(bomb.len() < LIMIT / 10);
+            setting.check(protocol, &ask(coding, &bomb).await, 413, coding);
         }
     }
 }

@@ -30,7 +30,7 @@ pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
 };
 pub use upstream::{ApiType, Compression, Upstream};
 
@@ -59,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// When upstreams rest after failures, where they don't say otherwise themselves.
     pub circuit_breaker: CircuitBreaker,
+    /// Which media are fetched for upstreams, where they don't say otherwise themselves.
+    pub fetch_media: FetchMedia,
     /// When and how often a request goes to another upstream.
     pub failover: Failover,
     /// The Prometheus endpoint.
@@ -91,6 +93,7 @@ impl Default for Config {
             max_in_flight: 10_000,
             log: Log::default(),
             circuit_breaker: CircuitBreaker::default(),
+            fetch_media: FetchMedia::default(),
             failover: Failover::default(),
             metrics: Metrics::default(),
             shutdown: Shutdown::default(),

@@ -1,5 +1,6 @@
 //! The document as a whole and its sections: which keys there are and what they must look like.
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,10 +9,12 @@ use super::address::Address;
 use super::reader::{Field, Map};
 use super::secret::Secret;
 use super::sections::{
-    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
 };
 use super::words::{closest, one_of};
 use super::{Config, tree, units, upstream};
+use crate::layer::fetch_media::{FetchPolicy, IpNet};
+use crate::protocol::Reach;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u64 = 1024 * 1024;
@@ -33,6 +36,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.log = map.section("log", log);
     config.circuit_breaker =
         map.section("circuit_breaker", |map| circuit_breaker(map, CircuitBreaker::default()));
+    config.fetch_media = map.section("fetch_media", |map| fetch_media(map, &FetchMedia::default()));
     config.failover = map.section("failover", failover);
     config.metrics = map.section("metrics", metrics);
     config.shutdown = map.section("shutdown", shutdown);
@@ -168,6 +172,43 @@ pub(super) fn circuit_breaker(map: &Map<'_>, base: CircuitBreaker) -> CircuitBre
 fn longer_than_nothing(field: &Field<'_>) -> Option<Duration> {
     let duration = field.duration()?;
     if duration.is_zero() { field.refuse("must be longer than nothing") } else { Some(duration) }
+}
+
+/// Reads `fetch_media` over what is in force already.
+pub(super) fn fetch_media(map: &Map<'_>, base: &FetchMedia) -> FetchMedia {
+    let policy = &base.policy;
+    let is_all = map.get("all").and_then(|field| field.boolean());
+    FetchMedia {
+        enabled: boolean(map, "enabled", base.enabled),
+        policy: FetchPolicy {
+            reach: is_all.map_or(policy.reach, |all| if all { Reach::Nothing } else { Reach::Protocol }),
+            max_file_size: map
+                .get("max_file_size")
+                .and_then(|field| body_size(&field))
+                .unwrap_or(policy.max_file_size),
+            max_files: count(map, "max_files").map_or(policy.max_files, |count| count.get() as usize),
+            timeout: map
+                .get("timeout")
+                .and_then(|field| longer_than_nothing(&field))
+                .unwrap_or(policy.timeout),
+            max_redirects: map
+                .get("max_redirects")
+                .and_then(|field| field.whole(0..=20))
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(policy.max_redirects),
+            allow: map.get("allow").map_or_else(|| policy.allow.clone(), |field| networks(&field)),
+        },
+    }
+}
+
+/// Networks, or single addresses.
+fn networks(field: &Field<'_>) -> Vec<IpNet> {
+    const NETWORK: &str = "a network such as 10.1.0.0/16, or an address";
+    let parse = |text: &str| {
+        let alone = || text.parse::<IpAddr>().map(IpNet::from).ok();
+        text.parse().ok().or_else(alone).ok_or_else(|| format!("must be {NETWORK}"))
+    };
+    field.items().iter().filter_map(|item| item.parsed(NETWORK, parse)).collect()
 }
 
 fn failover(map: &Map<'_>) -> Failover {

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 pub use crate::layer::failover::StatusPattern;
+use crate::layer::fetch_media::FetchPolicy;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const MIB: u64 = 1024 * 1024;
@@ -53,6 +54,15 @@ impl Default for CircuitBreaker {
     fn default() -> Self {
         CircuitBreaker { enabled: true, failures: NonZeroU32::MIN.saturating_add(2), open_for: 30 * MINUTE }
     }
+}
+
+/// Whether pictures and PDFs that an upstream does not fetch are fetched for it (`fetch_media`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchMedia {
+    /// Default false.
+    pub enabled: bool,
+    /// What may be fetched.
+    pub policy: FetchPolicy,
 }
 
 /// When and how often a request goes to another upstream (`failover`).

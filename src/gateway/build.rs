@@ -20,9 +20,10 @@ use crate::layer::circuit_breaker::BreakerHandle;
 use crate::layer::failover::Failover;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
-    CollectLayer, CredentialsLayer, InFlightLimit, InFlightLimitLayer, Metrics, MetricsLayer, ModelFilter,
-    ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequestIdLayer, RequireApiKey, RequireApiKeyLayer,
-    Respond, RespondLayer, SetRequestId, StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    CollectLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer, Metrics,
+    MetricsLayer, ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequestIdLayer,
+    RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StreamTimeoutLayer,
+    TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
 use crate::upstream::HttpClient;
@@ -94,10 +95,17 @@ fn upstream(
         .connect_timeout(spec.connect_timeout)
         .headers(spec.headers.clone())
         .build()?;
+    let fetch_media = spec
+        .fetch_media
+        .clone()
+        .map(|policy| FetchMediaLayer::new(spec.api.protocol(), policy))
+        .transpose()?;
     let mut inner = erase(
         ServiceBuilder::new()
             // A pending edit; the filter and the breaker outside know the client's names.
             .layer(ModelMapLayer::new(spec.model_map.clone()))
+            // In the client's protocol still, which is also the upstream's where it is relayed.
+            .layer(option_layer(fetch_media))
             .layer(translation(&spec))
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())

@@ -61,6 +61,7 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
         .idle_timeout(timeouts.idle)
         .breaker(breaker.enabled.then_some(policy))
         .dialect(upstream.dialect)
+        .fetch_media(upstream.fetch_media.enabled.then(|| upstream.fetch_media.policy.clone()))
         .headers(headers(upstream)?);
     if let Some(connect) = timeouts.connect {
         spec = spec.connect_timeout(connect);

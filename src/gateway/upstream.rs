@@ -7,6 +7,7 @@ use http::HeaderMap;
 use url::Url;
 
 use crate::layer::BreakerPolicy;
+use crate::layer::fetch_media::FetchPolicy;
 use crate::protocol::{Dialect, Overrides};
 use crate::upstream::ApiType;
 
@@ -31,6 +32,7 @@ pub struct UpstreamSpec {
     pub(super) breaker: Option<BreakerPolicy>,
     pub(super) dialect: Dialect,
     pub(super) capabilities: Vec<(String, Overrides)>,
+    pub(super) fetch_media: Option<FetchPolicy>,
 }
 
 impl UpstreamSpec {
@@ -57,6 +59,7 @@ impl UpstreamSpec {
             breaker: Some(BreakerPolicy::default()),
             dialect: Dialect::default(),
             capabilities: Vec::new(),
+            fetch_media: None,
         }
     }
 
@@ -163,6 +166,14 @@ impl UpstreamSpec {
     #[must_use]
     pub fn capabilities(mut self, models: impl Into<String>, known: Overrides) -> Self {
         self.capabilities.push((models.into(), known));
+        self
+    }
+
+    /// Fetches the pictures and PDFs that it does not fetch itself; see
+    /// [`FetchMediaLayer`](crate::layer::FetchMediaLayer). Default: `None`, they are not fetched.
+    #[must_use]
+    pub fn fetch_media(mut self, policy: impl Into<Option<FetchPolicy>>) -> Self {
+        self.fetch_media = policy.into();
         self
     }
 }

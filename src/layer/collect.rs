@@ -1,5 +1,8 @@
 //! Reads the request body once and looks into it: `Request<B>` becomes `Request<Payload>`.
 //!
+//! A body that comes compressed (`content-encoding`: gzip, deflate, br or zstd) is decoded as it arrives; from
+//! here inward there are only plain ones.
+//!
 //! Stands after keys and limits, so that nothing is buffered for a stranger, and outside everything
 //! that must know the model or replay the body.
 
@@ -15,18 +18,19 @@ use tower::{Layer, Service};
 
 use super::prompt_preview;
 use super::trail::Trail;
+use crate::content_encoding::{Decoder, Refusal};
 use crate::error::{BoxError, Error};
 use crate::joined::Joined;
 use crate::payload::Payload;
 use crate::protocol::Endpoint;
 use crate::protocol::canonical::FaultKind;
 
-/// Reads request bodies up to a limit, in bytes.
+/// Reads request bodies up to a limit, in bytes; of a compressed one, both forms are held to it.
 ///
 /// # Errors
 ///
-/// 404, 405 and 426 for what no endpoint serves, 413 above the limit, 400 for a body that is no JSON
-/// object with a model.
+/// 404, 405 and 426 for what no endpoint serves, 413 above the limit, 415 for a coding that is not read, 400
+/// for a body that cannot be decoded or is no JSON object with a model.
 ///
 /// # Example
 ///
@@ -105,16 +109,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture<S, B> {
-        let (parts, body) = request.into_parts();
-        let too_large = body.size_hint().lower() > self.settings.limit as u64;
+        let (mut parts, body) = request.into_parts();
+        let limit = self.settings.limit;
+        let too_large = body.size_hint().lower() > limit as u64;
         let start = match endpoint(&parts) {
             Err(error) => Err(error),
-            Ok(_) if too_large => Err(too_long(self.settings.limit)),
-            Ok(endpoint) => Ok(endpoint),
+            Ok(_) if too_large => Err(too_long(limit)),
+            Ok(endpoint) => decoder(&mut parts, limit).map(|decoder| (endpoint, decoder)),
         };
         match start {
             Err(error) => ResponseFuture { state: State::Failed { error: Some(error) } },
-            Ok(endpoint) => {
+            Ok((endpoint, decoder)) => {
                 let read = Joined::expecting(body.size_hint().lower());
                 // The future takes the ready service; its clone is not ready.
                 let clone = self.inner.clone();
@@ -123,6 +128,7 @@ where
                     state: State::Reading {
                         body,
                         read,
+                        decoder,
                         settings: self.settings,
                         rest: Some((inner, parts, endpoint)),
                     },
@@ -146,6 +152,28 @@ fn endpoint(parts: &http::request::Parts) -> Result<Endpoint, Error> {
     Ok(endpoint)
 }
 
+/// What is to undo the body's coding, of which no layer inward is told.
+fn decoder(parts: &mut http::request::Parts, limit: usize) -> Result<Option<Box<Decoder>>, Error> {
+    let decoder = Decoder::of(&parts.headers, limit).map_err(|refusal| undecodable(refusal, limit))?;
+    Ok(decoder.map(|decoder| {
+        parts.headers.remove(header::CONTENT_ENCODING);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        Box::new(decoder)
+    }))
+}
+
+fn undecodable(refusal: Refusal, limit: usize) -> Error {
+    match refusal {
+        Refusal::TooLarge => too_long(limit),
+        Refusal::Unknown => {
+            Error::request(FaultKind::Encoding, "content-encoding: must be one that accept-encoding names")
+        }
+        Refusal::Corrupt => {
+            Error::request(FaultKind::InvalidRequest, "the request body is not what content-encoding says")
+        }
+    }
+}
+
 fn too_long(limit: usize) -> Error {
     Error::request(FaultKind::TooLarge, format!("the request body is larger than {limit} bytes"))
 }
@@ -164,7 +192,14 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Reading { #[pin] body: B, read: Joined, settings: CollectLayer, rest: Option<(S, http::request::Parts, Endpoint)> },
+        Reading {
+            #[pin]
+            body: B,
+            read: Joined,
+            decoder: Option<Box<Decoder>>,
+            settings: CollectLayer,
+            rest: Option<(S, http::request::Parts, Endpoint)>,
+        },
         Calling { #[pin] future: F },
         Failed { error: Option<Error> },
     }
@@ -188,31 +223,41 @@ where
                     let error = error.take().unwrap_or(Error::Overloaded);
                     return Poll::Ready(Err(error));
                 }
-                StateProj::Reading { body, read, settings, rest } => match ready!(body.poll_frame(cx)) {
-                    Some(Ok(frame)) => {
-                        if let Ok(data) = frame.into_data() {
-                            if read.len() + data.len() > settings.limit {
-                                return Poll::Ready(Err(too_long(settings.limit)));
+                StateProj::Reading { body, read, decoder, settings, rest } => {
+                    match ready!(body.poll_frame(cx)) {
+                        Some(Ok(frame)) => {
+                            let Ok(data) = frame.into_data() else { continue };
+                            let limit = settings.limit;
+                            if let Some(decoder) = decoder {
+                                decoder.push(&data).map_err(|refusal| undecodable(refusal, limit))?;
+                            } else if read.len() + data.len() > limit {
+                                return Poll::Ready(Err(too_long(limit)));
+                            } else {
+                                read.push(data);
                             }
-                            read.push(data);
+                        }
+                        Some(Err(error)) => return Poll::Ready(Err(broken(error.into()))),
+                        None => {
+                            let bytes = match decoder {
+                                None => read.take(),
+                                Some(decoder) => decoder
+                                    .finish()
+                                    .map_err(|refusal| undecodable(refusal, settings.limit))?,
+                            };
+                            let Some((mut inner, parts, endpoint)) = rest.take() else {
+                                return Poll::Pending;
+                            };
+                            let request = Request::from_parts(parts, Payload::new(endpoint, bytes)?);
+                            prompt_preview::log(request.body(), settings.preview);
+                            Trail::note(&request, |notes| {
+                                notes.model = Some(request.body().client_model().clone());
+                                notes.stream = request.body().stream();
+                            });
+                            let future = inner.call(request);
+                            this.state.set(State::Calling { future });
                         }
                     }
-                    Some(Err(error)) => return Poll::Ready(Err(broken(error.into()))),
-                    None => {
-                        let bytes = read.take();
-                        let Some((mut inner, parts, endpoint)) = rest.take() else {
-                            return Poll::Pending;
-                        };
-                        let request = Request::from_parts(parts, Payload::new(endpoint, bytes)?);
-                        prompt_preview::log(request.body(), settings.preview);
-                        Trail::note(&request, |notes| {
-                            notes.model = Some(request.body().client_model().clone());
-                            notes.stream = request.body().stream();
-                        });
-                        let future = inner.call(request);
-                        this.state.set(State::Calling { future });
-                    }
-                },
+                }
             }
         }
     }

@@ -16,6 +16,7 @@
 //! | [`ModelFilterLayer`] | which models an upstream serves |
 //! | [`CircuitBreakerLayer`] | rest after failures |
 //! | [`ModelMapLayer`] | the upstream's names of models |
+//! | [`FetchMediaLayer`] | media by address, for upstreams that fetch none |
 //! | [`TranslateLayer`] | protocols |
 //! | [`UsageLayer`] | token counts |
 //! | [`MustStreamLayer`] | streaming-only upstreams |
@@ -30,6 +31,8 @@ pub mod classify;
 pub mod collect;
 pub mod credentials;
 pub mod failover;
+#[cfg(feature = "client")]
+pub mod fetch_media;
 pub mod in_flight_limit;
 pub mod metrics;
 pub mod model_filter;
@@ -50,6 +53,8 @@ pub use circuit_breaker::{BreakerPolicy, CircuitBreaker, CircuitBreakerLayer};
 pub use classify::{Classify, ClassifyLayer};
 pub use collect::{Collect, CollectLayer};
 pub use credentials::{Credentials, CredentialsLayer};
+#[cfg(feature = "client")]
+pub use fetch_media::{FetchMedia, FetchMediaLayer};
 pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
 pub use metrics::{Metrics, MetricsLayer};
 pub use model_filter::{ModelFilter, ModelFilterLayer};

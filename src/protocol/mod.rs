@@ -18,6 +18,7 @@ mod foreign;
 pub mod gemini;
 pub mod json;
 pub mod openai;
+mod remote;
 pub mod responses;
 pub mod sse;
 mod target;
@@ -30,6 +31,7 @@ use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response
 pub use count::{decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};
+pub use remote::{InlineMedia, Reach, RemoteMedia, inline_media, remote_media};
 pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};
 
 /// A wire protocol.

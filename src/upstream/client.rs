@@ -57,7 +57,8 @@ struct Shared {
 }
 
 /// What upstreams see of clients that do not name themselves, or speak another protocol.
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("aiproxy/", env!("CARGO_PKG_VERSION")));
+pub(crate) const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("aiproxy/", env!("CARGO_PKG_VERSION")));
 
 /// Builds an [`HttpClient`].
 #[derive(Clone)]

@@ -38,13 +38,7 @@ impl Connector {
     /// Takes `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` from the environment. They hold for `https`
     /// upstreams: a key never goes through a proxy in clear.
     pub(super) fn new(most: Duration) -> Result<Self, BoxError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_platform_verifier()?
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let tls = Arc::new(tls);
+        let tls = tls(&[b"h2", b"http/1.1"])?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         // Small pieces must not wait for each other.
@@ -53,6 +47,17 @@ impl Connector {
         let direct = HttpsConnector::from((tcp.clone(), tls.clone()));
         Ok(Connector(Arc::new(Parts { tcp, direct, tls, proxies: Matcher::from_env(), most })))
     }
+}
+
+/// TLS with the machine's own authorities, for these versions of HTTP.
+pub(crate) fn tls(versions: &[&[u8]]) -> Result<Arc<ClientConfig>, BoxError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    tls.alpn_protocols = versions.iter().map(|version| version.to_vec()).collect();
+    Ok(Arc::new(tls))
 }
 
 impl fmt::Debug for Connector {

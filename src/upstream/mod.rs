@@ -8,4 +8,8 @@ mod connector;
 
 pub use api::ApiType;
 #[cfg(feature = "client")]
+pub(crate) use client::USER_AGENT;
+#[cfg(feature = "client")]
 pub use client::{HttpClient, HttpClientBuilder, ResponseBody};
+#[cfg(feature = "client")]
+pub(crate) use connector::tls;

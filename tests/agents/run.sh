@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Has real agents complete a task through the gateway: Claude Code, Codex (with two kinds of models, which
-# get different tools), Gemini CLI and opencode, each against every upstream protocol. A simulated provider plays the model (`sim-agent`, see
-# src/simulator/mod.rs): it has the agent run two commands, one after the other, and quotes their output,
-# and like the strictest models it refuses reasoning state that is missing or another's (`sim-strict`).
+# get different tools, and with compressed requests), Gemini CLI and opencode, each against every upstream
+# protocol. A simulated provider plays the model (`sim-agent`, see src/simulator/mod.rs): it has the agent
+# run two commands, one after the other, and quotes their output, and like the strictest models it refuses
+# reasoning state that is missing or another's (`sim-strict`).
 # An agent has passed if it quotes both, exits with 0 and had no request refused.
 #
 #   tests/agents/run.sh                    every agent against every upstream protocol
@@ -14,12 +15,12 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 exec </dev/null
 
-agents=(claude codex codex-functions gemini opencode)
+agents=(claude codex codex-functions codex-zstd gemini opencode)
 apis=(anthropic openai responses gemini)
 runs=()
 case "${1:-}" in
   "") for agent in "${agents[@]}"; do for api in "${apis[@]}"; do runs+=("$agent:$api"); done; done ;;
-  short) runs=(claude:gemini codex:anthropic codex-functions:openai gemini:openai opencode:responses) ;;
+  short) runs=(claude:gemini codex:anthropic codex-functions:openai codex-zstd:gemini gemini:openai opencode:responses) ;;
   *) runs=("$@") ;;
 esac
 
@@ -136,18 +137,45 @@ claude() {
 
 # To current models Codex offers one tool that runs scripts, to older ones many functions.
 codex() {
-  codex_with gpt-5.6-sol "$@"
+  codex_with gpt-5.6-sol "$codex_key" "$@"
 }
 
 codex-functions() {
-  codex_with gpt-5.5 "$@"
+  codex_with gpt-5.5 "$codex_key" "$@"
 }
 
-codex_with() {
-  local model=$1
-  shift
+# With an account, and a provider that is called OpenAI, Codex compresses its requests.
+codex-zstd() {
+  local claims='{"exp":4102444800,"https://api.openai.com/auth":{"chatgpt_plan_type":"pro","chatgpt_account_id":"a"}}'
   mkdir "$1/codex"
-  cat >"$1/codex/config.toml" <<TOML
+  cat >"$1/codex/auth.json" <<JSON
+{
+  "auth_mode": "chatgpt",
+  "tokens": {
+    "id_token": "$(base64url '{"alg":"none"}').$(base64url "$claims").$(base64url none)",
+    "access_token": "$key",
+    "refresh_token": "none",
+    "account_id": "a"
+  },
+  "last_refresh": "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+}
+JSON
+  # Nor does it ask the account's own server, which is not on this machine.
+  codex_with gpt-5.5 $'name = "OpenAI"\nrequires_openai_auth = true' "$@" \
+    -c features.apps=false -c features.plugins=false -c 'chatgpt_base_url="http://127.0.0.1:9"'
+}
+
+base64url() {
+  printf %s "$1" | base64 | tr -d '\n=' | tr '+/' '-_'
+}
+
+codex_key=$'name = "aiproxy"\nenv_key = "AIPROXY_KEY"'
+
+codex_with() {
+  local model=$1 identity=$2 home=$3 url=$4
+  shift 4
+  mkdir -p "$home/codex"
+  cat >"$home/codex/config.toml" <<TOML
 model = "$model"
 model_provider = "aiproxy"
 approval_policy = "never"
@@ -158,15 +186,14 @@ check_for_update_on_startup = false
 enabled = false
 
 [model_providers.aiproxy]
-name = "aiproxy"
-base_url = "$2/v1"
-env_key = "AIPROXY_KEY"
+$identity
+base_url = "$url/v1"
 wire_api = "responses"
 supports_websockets = false
 request_max_retries = 0
 stream_max_retries = 0
 TOML
-  alone CODEX_HOME="$1/codex" AIPROXY_KEY="$key" "$bin/codex" exec --skip-git-repo-check "$task"
+  alone CODEX_HOME="$home/codex" AIPROXY_KEY="$key" "$bin/codex" exec "$@" --skip-git-repo-check "$task"
 }
 
 gemini() {

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod compress;
 pub mod gateway;
 pub mod native;
 pub mod odd;

@@ -54,6 +54,18 @@ upstreams:
 }
 
 #[test]
+fn networks_that_are_none_are_named() {
+    let text =
+        "fetch_media:\n  allow: [10.1.0.0/16, fd00::/8, ::1, localhost, 10.0.0.0/33]\n  max_redirects: 99\n";
+    let expected = [
+        "2:39: fetch_media.allow[3]: must be a network such as 10.1.0.0/16, or an address",
+        "2:50: fetch_media.allow[4]: must be a network such as 10.1.0.0/16, or an address",
+        "3:18: fetch_media.max_redirects: must be at most 20",
+    ];
+    assert_eq!(problems(&with_root(text)), expected);
+}
+
+#[test]
 fn a_problem_names_the_file_as_it_was_given() {
     let error = super::parse("upstreams: 5").unwrap_err();
     assert_eq!(error.to_string(), "aiproxy.yaml:1:12: upstreams: must be a list, not a number");

@@ -49,7 +49,7 @@ fn documented() -> Vec<String> {
 #[test]
 fn every_key_is_described_in_the_example() {
     let documented = documented();
-    let same_as_above = ["upstreams[].timeouts.", "upstreams[].circuit_breaker."];
+    let same_as_above = ["upstreams[].timeouts.", "upstreams[].circuit_breaker.", "upstreams[].fetch_media."];
     let known = known();
     assert!(known.len() > 50, "{known:?}");
     for key in known {
@@ -77,6 +77,7 @@ fn the_values_of_the_example_are_the_defaults() {
     assert_eq!(example.log, default.log);
     assert_eq!(example.circuit_breaker, default.circuit_breaker);
     assert_eq!(example.failover, default.failover);
+    assert_eq!(example.fetch_media, default.fetch_media);
     assert_eq!(example.metrics, default.metrics);
     assert_eq!(example.shutdown, default.shutdown);
     assert_eq!(example.server, default.server);

@@ -13,12 +13,12 @@ use url::Url;
 pub(super) use read::read_all;
 
 use super::secret::Secret;
-use super::sections::{CircuitBreaker, Timeouts};
+use super::sections::{CircuitBreaker, FetchMedia, Timeouts};
 use crate::protocol::{Dialect, Overrides};
 pub use crate::upstream::ApiType;
 
-/// An enabled upstream. Global `timeouts`, `circuit_breaker` and `default_max_tokens` are merged in
-/// already: what stands here is in force.
+/// An enabled upstream. Global `timeouts`, `circuit_breaker`, `fetch_media` and `default_max_tokens` are
+/// merged in already: what stands here is in force.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     /// Unique, without regard to case; `[A-Za-z0-9._-]`, at most 64 characters. It is a metric label.
@@ -52,6 +52,8 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// When it rests.
     pub circuit_breaker: CircuitBreaker,
+    /// Which media are fetched for it. Default: none.
+    pub fetch_media: FetchMedia,
     /// How it bends its protocol. Default: not at all.
     pub dialect: Dialect,
     /// What is known of its models beyond the built-in table: a pattern of names, and what holds for them.
@@ -79,6 +81,7 @@ impl Upstream {
             strict: false,
             timeouts: Timeouts::default(),
             circuit_breaker: CircuitBreaker::default(),
+            fetch_media: FetchMedia::default(),
             dialect: Dialect::default(),
             capabilities: Vec::new(),
         }

@@ -135,6 +135,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         timeouts: map.section("timeouts", |map| read::timeouts(map, config.timeouts)),
         circuit_breaker: map
             .section("circuit_breaker", |map| read::circuit_breaker(map, config.circuit_breaker)),
+        fetch_media: map.section("fetch_media", |map| read::fetch_media(map, &config.fetch_media)),
         dialect: dialect(map),
         capabilities: capabilities::read(map),
     }

@@ -27,6 +27,8 @@ pub const BREAKER_STATE: &str = "aiproxy_breaker_state";
 pub const BREAKER_TRANSITIONS: &str = "aiproxy_breaker_transitions_total";
 /// What translation could not carry.
 pub const TRANSLATION_LOSSES: &str = "aiproxy_translation_losses_total";
+/// Files that were fetched for upstreams that do not fetch.
+pub const MEDIA_FETCHES: &str = "aiproxy_media_fetches_total";
 /// Streams that failed after they had begun, or whose client left.
 pub const STREAM_ABORTS: &str = "aiproxy_stream_aborts_total";
 /// Version of the running program.
@@ -55,6 +57,7 @@ pub fn describe() {
     describe_gauge!(BREAKER_STATE, "Worst circuit of an upstream: 0 closed, 1 half-open, 2 open");
     describe_counter!(BREAKER_TRANSITIONS, "Circuits that opened, by reason");
     describe_counter!(TRANSLATION_LOSSES, "Fields that a translation dropped or approximated");
+    describe_counter!(MEDIA_FETCHES, "Files fetched for upstreams that do not fetch, by outcome");
     describe_counter!(
         STREAM_ABORTS,
         "Streams that ended before their answer did, by the side that ended them"

@@ -26,9 +26,10 @@ use tower::{Layer, Service};
 
 use super::request_id::RequestId;
 use super::trail::Trail;
+use crate::content_encoding;
 use crate::error::{BoxError, Error};
 use crate::headers;
-use crate::protocol::canonical::ErrorView;
+use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::{Endpoint, Protocol, render_error};
 
 pub use body::ResponseBody;
@@ -257,6 +258,8 @@ fn failure(error: &Error, client: &Client) -> Response<Bytes> {
     let beside = match status {
         401 => Some((header::WWW_AUTHENTICATE, "Bearer")),
         405 => Some((header::ALLOW, "POST")),
+        // An upstream's 415 is of another matter.
+        415 if view.kind == FaultKind::Encoding => Some((header::ACCEPT_ENCODING, content_encoding::TAKEN)),
         426 => Some((header::UPGRADE, "HTTP/1.1")),
         _ => None,
     };

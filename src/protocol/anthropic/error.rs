@@ -133,6 +133,7 @@ fn type_of(kind: FaultKind) -> &'static str {
         | FaultKind::ContextLength
         | FaultKind::Method
         | FaultKind::Upgrade
+        | FaultKind::Encoding
         | FaultKind::Unprocessable
         | FaultKind::ContentPolicy => "invalid_request_error",
         FaultKind::Authentication => "authentication_error",

@@ -197,6 +197,16 @@ pub enum PartKind<'a> {
     },
 }
 
+impl PartKind<'_> {
+    /// Notes of media where in the client's request they stand.
+    pub(crate) fn at(mut self, offset: usize) -> Self {
+        if let PartKind::Media(media) = &mut self {
+            media.offset = Some(offset);
+        }
+        self
+    }
+}
+
 /// An image, document, sound or film.
 #[derive(Clone, Debug)]
 pub struct Media<'a> {
@@ -214,6 +224,8 @@ pub struct Media<'a> {
     pub detail: Option<Str<'a>>,
     /// Whether citations of it were asked for.
     pub citations: bool,
+    /// Where the part stands in the client's request, in bytes; none if it was not read from one.
+    pub offset: Option<usize>,
 }
 
 /// The sorts of media.

@@ -301,6 +301,7 @@ fn part_of(header: PartHeader<'_>) -> PartKind<'static> {
             context: None,
             detail: None,
             citations: false,
+            offset: None,
         }),
         PartHeader::Opaque { protocol, raw } => {
             PartKind::Opaque { protocol, tag: Str::EMPTY, raw: raw.into_owned() }

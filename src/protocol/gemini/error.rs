@@ -212,6 +212,7 @@ fn status_of(kind: FaultKind) -> (u16, &'static str) {
         | FaultKind::Method
         | FaultKind::Upgrade
         | FaultKind::TooLarge
+        | FaultKind::Encoding
         | FaultKind::Unprocessable => "INVALID_ARGUMENT",
         FaultKind::Authentication => "UNAUTHENTICATED",
         FaultKind::Permission => "PERMISSION_DENIED",

@@ -49,8 +49,8 @@ pub(super) struct FunctionResponse<'a> {
     pub(super) id: Option<Str<'a>>,
     pub(super) name: Option<Str<'a>>,
     pub(super) response: Option<Raw<'a>>,
-    /// The raw list of media parts.
-    pub(super) parts: Option<Raw<'a>>,
+    /// Stands at the list of media parts.
+    pub(super) parts: Option<Reader<'a>>,
 }
 
 impl<'a> Part<'a> {
@@ -140,7 +140,7 @@ impl<'a> FunctionResponse<'a> {
                 "id" => response.id = value.string_or_null()?.filter(|id| !id.is_empty()),
                 "name" => response.name = value.string_or_null()?.filter(|name| !name.is_empty()),
                 "response" => response.response = Some(value.raw()?).filter(|raw| !raw.is_null()),
-                "parts" => response.parts = Some(value.raw()?).filter(|raw| !raw.is_null()),
+                "parts" => response.parts = Some(value.clone()),
                 _ => {}
             }
             Ok::<_, Error>(())

@@ -3,9 +3,11 @@
 mod decode;
 mod encode;
 mod foreign;
+mod inline;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
 pub(crate) use foreign::cut_foreign;
+pub(crate) use inline::inline;

@@ -1,6 +1,6 @@
 //! Edits of a document whose other bytes stay.
 
-use super::Span;
+use super::{Error, Raw, Reader, Span, Str, Writer};
 
 /// Puts new text in the place of each span; spans do not overlap. An empty span inserts.
 #[must_use]
@@ -16,4 +16,23 @@ pub fn splice(bytes: &[u8], mut edits: Vec<(Span, Vec<u8>)>) -> Vec<u8> {
     }
     out.extend_from_slice(bytes.get(from..).unwrap_or_default());
     out
+}
+
+/// Writes the members of an object as they stand, but those that `rewrite` says it has dealt with.
+///
+/// # Errors
+///
+/// If it is no well-formed object, or what `rewrite` returns.
+pub fn copy_members(
+    object: &Raw<'_>,
+    w: &mut Writer<'_>,
+    mut rewrite: impl FnMut(&str, &Raw<'_>, &mut Writer<'_>) -> Result<bool, Error>,
+) -> Result<(), Error> {
+    Reader::new(object.as_str()).object(|key, value| {
+        let value = value.raw()?;
+        if !rewrite(key, &value, w)? {
+            w.key_str(&Str::escape(key)).raw(&value);
+        }
+        Ok(())
+    })
 }

@@ -18,7 +18,7 @@ mod text;
 mod writer;
 
 pub use document::{as_object, document, is_complete};
-pub use edit::splice;
+pub use edit::{copy_members, splice};
 pub use error::{Error, ErrorKind};
 pub use lists::Lists;
 pub use object::Object;

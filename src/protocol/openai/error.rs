@@ -158,6 +158,7 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
         | FaultKind::Endpoint
         | FaultKind::Method
         | FaultKind::Upgrade
+        | FaultKind::Encoding
         | FaultKind::Unprocessable => ("invalid_request_error", None),
         FaultKind::Unsupported => ("invalid_request_error", Some("unsupported_parameter")),
         FaultKind::ContextLength => ("invalid_request_error", Some("context_length_exceeded")),

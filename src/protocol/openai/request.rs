@@ -2,10 +2,12 @@
 
 mod decode;
 mod encode;
+mod inline;
 mod sampling;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
+pub(crate) use inline::inline;
 
 #[cfg(test)]
 mod tests;

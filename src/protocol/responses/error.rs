@@ -228,6 +228,7 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
         | FaultKind::Endpoint
         | FaultKind::Method
         | FaultKind::Upgrade
+        | FaultKind::Encoding
         | FaultKind::Unprocessable => (INVALID, None),
         FaultKind::Unsupported => (INVALID, Some("unsupported_parameter")),
         FaultKind::ContextLength => (INVALID, Some("context_length_exceeded")),

@@ -145,6 +145,7 @@ impl<'a> Members<'a> {
             context: None,
             detail: None,
             citations: false,
+            offset: None,
         }))
     }
 }

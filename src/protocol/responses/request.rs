@@ -4,6 +4,7 @@ mod content;
 mod decode;
 mod encode;
 mod foreign;
+mod inline;
 mod input;
 mod items;
 mod media;
@@ -17,6 +18,7 @@ mod tests;
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
 pub(crate) use foreign::cut_foreign;
+pub(crate) use inline::inline;
 
 /// Key of the echo entry that tells the answer which flat tool names came from which namespace. It
 /// is a note to ourselves: no answer repeats it.

@@ -235,6 +235,7 @@ impl<'a> Content<'a> {
             context: block.context.clone(),
             detail: None,
             citations,
+            offset: Some(block.offset),
         };
         self.push(PartKind::Media(media), block);
         Ok(())

@@ -6,6 +6,7 @@ mod decode;
 mod define;
 mod encode;
 mod foreign;
+mod inline;
 mod marks;
 mod plan;
 mod schema;
@@ -16,6 +17,7 @@ mod write;
 pub(crate) use decode::decode;
 pub(crate) use encode::encode;
 pub(crate) use foreign::{cut_foreign, has_unsigned_source};
+pub(crate) use inline::inline;
 pub(super) use write::input;
 
 #[cfg(test)]

@@ -578,6 +578,7 @@ fn media<'a>(kind: MediaKind, mime: &'a str, source: MediaSource<'a>) -> PartKin
         context: None,
         detail: None,
         citations: false,
+        offset: None,
     })
 }
 

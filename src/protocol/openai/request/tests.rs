@@ -61,6 +61,7 @@ fn png() -> Part<'static> {
         context: None,
         detail: None,
         citations: false,
+        offset: None,
     }))
 }
 
@@ -349,6 +350,7 @@ fn t118_what_would_be_missed_is_refused() {
             context: None,
             detail: None,
             citations: false,
+            offset: None,
         }))
     };
     for part in [

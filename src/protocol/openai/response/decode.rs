@@ -234,6 +234,7 @@ pub(in crate::protocol::openai) fn images<'a>(value: &mut Reader<'a>) -> Result<
         context: None,
         detail: None,
         citations: false,
+        offset: None,
     });
     Ok(inline.collect())
 }

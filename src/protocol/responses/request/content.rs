@@ -60,6 +60,7 @@ fn part<'a>(value: &mut Reader<'a>) -> Result<Part<'a>, RequestError> {
         return Ok(Part::text(value.string()?));
     }
     let mut whole = value.clone();
+    let offset = value.offset();
     let mut m = Members::default();
     value.object(|key, value| m.read(key, value))?;
     let cache = m.cache;
@@ -71,7 +72,7 @@ fn part<'a>(value: &mut Reader<'a>) -> Result<Part<'a>, RequestError> {
             raw: whole.raw()?,
         },
     };
-    Ok(Part { cache, ..Part::new(kind) })
+    Ok(Part { cache, ..Part::new(kind.at(offset)) })
 }
 
 impl<'a> Members<'a> {
@@ -183,7 +184,7 @@ impl<'a> Members<'a> {
 }
 
 fn media<'a>(kind: MediaKind, mime: Str<'a>, source: MediaSource<'a>, name: Option<Str<'a>>) -> Media<'a> {
-    Media { kind, mime, source, name, context: None, detail: None, citations: false }
+    Media { kind, mime, source, name, context: None, detail: None, citations: false, offset: None }
 }
 
 fn inline_or_url<'a>(url: Str<'a>) -> (Str<'a>, MediaSource<'a>) {

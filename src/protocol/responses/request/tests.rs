@@ -94,6 +94,7 @@ fn image(source: MediaSource<'static>) -> Part<'static> {
         context: None,
         detail: None,
         citations: false,
+        offset: None,
     }))
 }
 
@@ -341,6 +342,7 @@ fn t118_documents_and_images_arrive_or_are_refused() {
             context: Some("About:".into()),
             detail: None,
             citations: true,
+            offset: None,
         }))
     };
     let mut request = Request::default();
@@ -370,6 +372,7 @@ fn t118_documents_and_images_arrive_or_are_refused() {
         context: None,
         detail: None,
         citations: false,
+        offset: None,
     };
     assert_eq!(refuse(Part::new(PartKind::Media(sound))), "input.audio");
     let raw = Raw::from_json("{}");

@@ -69,6 +69,7 @@ impl<'a> History<'a> {
             return Ok(());
         }
         let mut whole = reader.clone();
+        let offset = reader.offset();
         let wire = Wire::read(reader)?;
         // Chat helpers replay empty texts of their own making (T180).
         if wire.is_blank() {
@@ -92,7 +93,7 @@ impl<'a> History<'a> {
                 PartKind::Opaque { protocol: Protocol::Gemini, tag: Str::from(tag), raw: whole.raw()? }
             }
         };
-        fragments.push(Fragment::new(kind, signature, is_text));
+        fragments.push(Fragment::new(kind.at(offset), signature, is_text));
         Ok(())
     }
 
@@ -119,10 +120,12 @@ impl<'a> History<'a> {
         if !text.is_empty() {
             content.push(Part::text(text));
         }
-        if let Some(Cow::Borrowed(raw)) = parts.map(Raw::into_text) {
-            each(&mut Reader::new(raw), |part| {
+        if let Some(mut list) = parts {
+            each(&mut list, |part| {
+                part.peek()?;
+                let offset = part.offset();
                 if let Some(kind) = result_media(Wire::read(part)?) {
-                    content.push(Part::new(kind));
+                    content.push(Part::new(kind.at(offset)));
                 }
                 Ok::<_, Error>(())
             })?;

@@ -47,5 +47,14 @@ pub(super) fn file<'a>(uri: Str<'a>, mime: &Str<'a>, name: Option<Str<'a>>) -> M
 }
 
 fn with_source<'a>(mime: Str<'a>, source: MediaSource<'a>, name: Option<Str<'a>>) -> Media<'a> {
-    Media { kind: kind_of_mime(&mime), mime, source, name, context: None, detail: None, citations: false }
+    Media {
+        kind: kind_of_mime(&mime),
+        mime,
+        source,
+        name,
+        context: None,
+        detail: None,
+        citations: false,
+        offset: None,
+    }
 }

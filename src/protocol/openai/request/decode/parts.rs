@@ -36,6 +36,7 @@ fn read_one<'a>(value: &mut Reader<'a>) -> Result<Option<Part<'a>>, RequestError
         _ => {}
     }
     let mut ahead = value.clone();
+    let offset = value.offset();
     let mut fields = Fields::default();
     value.object(|key, value| {
         match key {
@@ -51,11 +52,11 @@ fn read_one<'a>(value: &mut Reader<'a>) -> Result<Option<Part<'a>>, RequestError
         }
         Ok::<_, Error>(())
     })?;
-    fields.part(&mut ahead)
+    fields.part(offset, &mut ahead)
 }
 
 impl<'a> Fields<'a> {
-    fn part(self, ahead: &mut Reader<'a>) -> Result<Option<Part<'a>>, RequestError> {
+    fn part(self, offset: usize, ahead: &mut Reader<'a>) -> Result<Option<Part<'a>>, RequestError> {
         let tag = self.tag.unwrap_or_default();
         let word = tag.decode();
         let missing = |what: &str| RequestError::invalid("messages", format!("a part has no `{what}`"));
@@ -78,7 +79,7 @@ impl<'a> Fields<'a> {
                 PartKind::Opaque { protocol: Protocol::OpenAi, tag, raw }
             }
         };
-        Ok(Some(Part { kind, cache: self.cache, opaque: None }))
+        Ok(Some(Part { kind: kind.at(offset), cache: self.cache, opaque: None }))
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) fn cache_mark(value: &mut Reader<'_>) -> Result<Option<CacheMark>, Er
 }
 
 fn media<'a>(kind: MediaKind, mime: Str<'a>, source: MediaSource<'a>) -> Media<'a> {
-    Media { kind, mime, source, name: None, context: None, detail: None, citations: false }
+    Media { kind, mime, source, name: None, context: None, detail: None, citations: false, offset: None }
 }
 
 /// `{url, detail}`, or the URL alone as some clients send it.
