@@ -1,5 +1,5 @@
 //! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal; but what the
-//! gateway itself once wrote for other providers, and this one would refuse, is cut out (T104, T132).
+//! gateway itself once wrote for other providers, and this one would refuse, is cut out or replaced (T100, T104, T132).
 //!
 //! The request is read into the canonical form and written as the upstream takes it; what it cannot
 //! carry is named in `x-aiproxy-warnings` and counted, or refused when leaving it out would change the
@@ -183,7 +183,10 @@ impl<S> Translate<S> {
     fn clean(&self, request: &mut Request<Payload>) -> Result<Option<HeaderValue>, Error> {
         let payload = request.body();
         let protocol = payload.protocol();
-        let Some(cleaned) = without_foreign(protocol, payload.original_bytes()) else { return Ok(None) };
+        let target = || self.settings.target(payload.model());
+        let Some(cleaned) = without_foreign(protocol, payload.original_bytes(), target) else {
+            return Ok(None);
+        };
         let clean = payload.with_bytes(cleaned.body)?;
         let warnings = self.settle(&cleaned.losses, protocol, request.headers())?;
         *request.body_mut() = clean;
