@@ -30,7 +30,7 @@ pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+    CircuitBreaker, Failover, Log, LogFormat, Metrics, Server, Shutdown, StateStore, StatusPattern, Timeouts,
 };
 pub use upstream::{ApiType, Compression, Upstream};
 
@@ -61,6 +61,8 @@ pub struct Config {
     pub circuit_breaker: CircuitBreaker,
     /// When and how often a request goes to another upstream.
     pub failover: Failover,
+    /// Where state waits that clients drop and providers want back.
+    pub state_store: StateStore,
     /// The Prometheus endpoint.
     pub metrics: Metrics,
     /// How the gateway stops.
@@ -92,6 +94,7 @@ impl Default for Config {
             log: Log::default(),
             circuit_breaker: CircuitBreaker::default(),
             failover: Failover::default(),
+            state_store: StateStore::default(),
             metrics: Metrics::default(),
             shutdown: Shutdown::default(),
             server: Server::default(),

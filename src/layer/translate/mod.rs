@@ -12,24 +12,26 @@
 mod body;
 mod count;
 mod future;
+mod state_store;
 mod whole;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
 use super::metrics::names;
 use super::model_filter::matches;
+use super::require_api_key::ClientKey;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
+use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses, Recorder};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
@@ -37,6 +39,8 @@ use crate::protocol::{
 use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
+pub use state_store::StateStore;
+use state_store::{Recording, Scope};
 
 /// Speaks an upstream's protocol for clients of any.
 ///
@@ -89,6 +93,8 @@ struct Settings {
     capabilities: Vec<(String, Overrides)>,
     default_max_tokens: Option<u64>,
     strict: bool,
+    /// With the upstream's name in it.
+    states: Option<(StateStore, Arc<str>)>,
 }
 
 impl Settings {
@@ -119,6 +125,7 @@ impl TranslateLayer {
             capabilities: Vec::new(),
             default_max_tokens: None,
             strict: false,
+            states: None,
         };
         TranslateLayer { settings: Arc::new(settings) }
     }
@@ -153,6 +160,20 @@ impl TranslateLayer {
         Arc::make_mut(&mut self.settings).strict = strict;
         self
     }
+
+    /// Keeps what the upstream wants back with its calls in this store, for clients that drop it. Several upstreams
+    /// may share a store; `upstream` tells theirs apart. Clients are told apart by the key that
+    /// [`RequireApiKeyLayer`](super::RequireApiKeyLayer) knows them by. Default: none.
+    #[must_use]
+    pub fn state_store(
+        mut self,
+        store: impl Into<Option<StateStore>>,
+        upstream: impl Into<Arc<str>>,
+    ) -> Self {
+        let upstream = upstream.into();
+        Arc::make_mut(&mut self.settings).states = store.into().map(|store| (store, upstream));
+        self
+    }
 }
 
 impl<S> Layer<S> for TranslateLayer {
@@ -176,6 +197,7 @@ pub struct Translate<S> {
 pub(super) struct Plan {
     pub(super) exchange: Exchange,
     pub(super) warnings: Option<HeaderValue>,
+    recording: Option<Recording>,
 }
 
 impl<S> Translate<S> {
@@ -229,6 +251,12 @@ impl<S> Translate<S> {
         }))
     }
 
+    /// What is remembered of this client at this model, if anything is.
+    fn scope(&self, guests: &Extensions, model: &str) -> Option<Scope> {
+        let (store, upstream) = self.settings.states.as_ref()?;
+        Some(store.scope(guests.get().map(|ClientKey(number)| *number), upstream, model))
+    }
+
     /// Rewrites the request in the upstream's protocol.
     fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Plan), Error> {
         let settings = &*self.settings;
@@ -244,6 +272,8 @@ impl<S> Translate<S> {
         exchange.created = clock::unix_seconds();
         exchange.seed = self.seeds.next();
         let target = settings.target(payload.model());
+        let scope = self.scope(&parts.extensions, payload.model());
+        let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
         let mut losses = Losses::default();
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
@@ -257,8 +287,28 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        Ok((as_json(parts, translated), Plan { exchange, warnings }))
+        Ok((as_json(parts, translated), Plan { exchange, warnings, recording }))
     }
+}
+
+/// Gives a history back what its client dropped; and what is to become of the answer's state.
+fn recording(
+    scope: Scope,
+    request: &mut canonical::Request<'_>,
+    exchange: &Exchange,
+    target: &Target<'_>,
+) -> Option<Recording> {
+    let restored = canonical::restore(request, exchange.upstream, |said, id| scope.find(said, id));
+    if restored > 0 {
+        tracing::debug!(calls = restored, "state that the client dropped was restored");
+    }
+    // Clients of Anthropic's that are shown reasoning have to send it back.
+    let is_carried = exchange.client == Protocol::Anthropic && exchange.show_reasoning;
+    if is_carried || request.tools.is_empty() {
+        return None;
+    }
+    let recorder = |limit| Recorder::new(exchange.upstream, &target.dialect, limit);
+    Some(scope.recording(canonical::last_said(&request.turns), recorder))
 }
 
 /// The client's headers speak its own protocol (section 2.1); whoever reads the new body may ask what it is.
