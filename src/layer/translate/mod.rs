@@ -12,6 +12,7 @@
 mod body;
 mod count;
 mod future;
+mod losses;
 mod state_store;
 mod whole;
 
@@ -19,11 +20,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
-use super::metrics::names;
 use super::model_filter::matches;
 use super::require_api_key::ClientKey;
 use crate::body::Body as OutBody;
@@ -31,7 +31,7 @@ use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses, Recorder};
+use crate::protocol::canonical::{self, Exchange, FaultKind, Losses, Recorder};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
@@ -39,6 +39,7 @@ use crate::protocol::{
 use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
+use losses::WARNINGS;
 pub use state_store::StateStore;
 use state_store::{Recording, Scope};
 
@@ -108,12 +109,6 @@ impl Settings {
         }
     }
 }
-
-/// Names what a translation could not carry (1.11).
-const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
-
-/// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
-const STRICT: &str = "x-aiproxy-strict";
 
 impl TranslateLayer {
     /// The upstream speaks this protocol.
@@ -210,31 +205,9 @@ impl<S> Translate<S> {
             return Ok(None);
         };
         let clean = payload.with_bytes(cleaned.body)?;
-        let warnings = self.settle(&cleaned.losses, protocol, request.headers())?;
+        let warnings = self.settings.settle(&cleaned.losses, protocol, request.headers())?;
         *request.body_mut() = clean;
         Ok(warnings)
-    }
-
-    /// Counts what a request loses and names it for the client.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Untranslatable`] where nothing may be lost.
-    fn settle(
-        &self,
-        losses: &Losses,
-        client: Protocol,
-        headers: &HeaderMap,
-    ) -> Result<Option<HeaderValue>, Error> {
-        if losses.is_empty() {
-            return Ok(None);
-        }
-        let upstream = self.settings.upstream;
-        if self.settings.strict || asks_strictness(headers) {
-            return Err(Error::Untranslatable(Box::new(inexact(losses, upstream))));
-        }
-        report(losses, client, upstream);
-        Ok(HeaderValue::from_str(&losses.header()).ok())
     }
 
     /// The question for the upstream's own counter, if that can answer it.
@@ -278,7 +251,7 @@ impl<S> Translate<S> {
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
             .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
-        let warnings = self.settle(&losses, payload.protocol(), &parts.headers)?;
+        let warnings = settings.settle(&losses, payload.protocol(), &parts.headers)?;
         let stream = canonical.stream;
         let translated = Payload::translated(
             settings.upstream,
@@ -318,20 +291,6 @@ fn as_json(mut parts: http::request::Parts, body: Payload) -> Request<Payload> {
     Request::from_parts(parts, body)
 }
 
-fn asks_strictness(headers: &HeaderMap) -> bool {
-    headers.get(STRICT).is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"))
-}
-
-/// The refusal of a translation that would lose something.
-fn inexact(losses: &Losses, upstream: Protocol) -> ErrorView {
-    let message = format!("strict: towards {upstream} this would not be exact: {}", losses.header());
-    ErrorView {
-        code: Some("unsupported_parameter".to_owned()),
-        param: losses.iter().next().map(|loss| loss.field.clone().into_owned()),
-        ..ErrorView::new(FaultKind::Unsupported, message)
-    }
-}
-
 /// Reads the client's request.
 fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     let Ok(body) = std::str::from_utf8(payload.original_bytes()) else {
@@ -339,23 +298,6 @@ fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     };
     let request = decode_request(payload.endpoint(), body);
     request.map(|request| (body, request)).map_err(|error| Error::Request(Box::new(error.view(body))))
-}
-
-fn report(losses: &Losses, from: Protocol, to: Protocol) {
-    for loss in losses.iter() {
-        let action = loss.action.as_str();
-        tracing::debug!(%from, %to, action, field = &*loss.field, "translation loss");
-        // Fields that a client named are no metric labels.
-        let field = match &loss.field {
-            std::borrow::Cow::Borrowed(field) => field,
-            std::borrow::Cow::Owned(_) => "other",
-        };
-        metrics::counter!(
-            names::TRANSLATION_LOSSES,
-            "from" => from.as_str(), "to" => to.as_str(), "field" => field, "action" => action
-        )
-        .increment(1);
-    }
 }
 
 impl<S, B> Service<Request<Payload>> for Translate<S>
