@@ -23,7 +23,7 @@ use aiproxy::layer::balance::{Leaf, Pool, Upstream, WeightedBalance};
 use aiproxy::layer::failover::Failover;
 use aiproxy::layer::{
     BreakerPolicy, CircuitBreakerLayer, ClassifyLayer, CredentialsLayer, ModelFilterLayer, ModelMapLayer,
-    MustStreamLayer, StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    MustStreamLayer, StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use aiproxy::protocol::{Endpoint, Operation, Protocol};
 use aiproxy::upstream::ApiType;
@@ -102,7 +102,7 @@ fn model(upstream: Protocol) -> &'static str {
 fn upstream(api: ApiType) -> Result<InnerService, Error> {
     let service = ServiceBuilder::new()
         .layer(ModelMapLayer::new(MODELS.map(|name| (name, model(api.protocol())))))
-        .layer(TranslateLayer::new(api.protocol()))
+        .layer(TranslateLayer::new(api.protocol()).state_store(StateStore::default(), "upstream"))
         .layer(UsageLayer::new())
         .layer(MustStreamLayer::when_it_streams())
         .layer(ClassifyLayer::new())

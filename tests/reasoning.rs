@@ -240,3 +240,65 @@ async fn t104_a_conversation_that_comes_back_to_anthropic_is_not_refused_for_for
     assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, None));
     assert_eq!(native.requests()[1].body, own.as_bytes());
 }
+
+/// The contents that a Gemini client sends in the next turn, after `answer`.
+fn answered(answer: &Value) -> String {
+    let result = |id: &str| json!({"functionResponse": {"id": id, "name": "f", "response": {"output": "1"}}});
+    let contents = json!([
+        {"role": "user", "parts": [{"text": "go"}]},
+        answer["candidates"][0]["content"],
+        {"role": "user", "parts": [result("toolu_1"), result("toolu_2")]},
+    ]);
+    format!(r#"{{ "contents": {contents}, "generationConfig": {{"temperature": 1.0}} }}"#)
+}
+
+#[tokio::test]
+async fn t100_t101_calls_that_another_provider_made_are_taken_by_gemini() {
+    let mut content = json!([{"type": "text", "text": "Both."}]);
+    for id in ["toolu_1", "toolu_2"] {
+        let call = json!({"type": "tool_use", "id": id, "name": "f", "input": {"x": 1}});
+        content.as_array_mut().unwrap().push(call);
+    }
+    let (whole, streamed) = (Answer::json(document(&content)), Answer::events([stream(&content)]));
+    let claude =
+        Upstream::start(move |turn, _| if turn == 1 { streamed.clone() } else { whole.clone() }).await;
+    let gemini = Upstream::always(Answer::json(native::document(Protocol::Gemini))).await;
+    let served = Served::start(gateway([
+        upstream("claude", Protocol::Anthropic, &claude.url()).models([MODEL]),
+        upstream("gemini", Protocol::Gemini, &gemini.url()).models(["gemini-*"]),
+    ]))
+    .await;
+    let client = Client::new(served.addr);
+    let path = |model: &str, verb: &str| format!("/v1beta/models/{model}:{verb}");
+
+    let first = json!({"contents": [{"role": "user", "parts": [{"text": "go"}]}]});
+    let reply = client.send(post(&path(MODEL, "generateContent"), &first)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let whole = reply.json();
+    let reply = client.send(post(&path(MODEL, "streamGenerateContent?alt=sse"), &first)).await;
+    let mut aggregator = Aggregator::new(Protocol::Gemini);
+    sse::Decoder::default().push(&reply.body, |event| aggregator.event(&event).unwrap()).unwrap();
+    let streamed: Value = serde_json::from_slice(&aggregator.finish().unwrap()).unwrap();
+
+    for answer in [whole, streamed] {
+        let parts = &answer["candidates"][0]["content"]["parts"];
+        let mark = parts[1]["thoughtSignature"].as_str().unwrap_or_else(|| panic!("not marked: {answer}"));
+        assert_eq!(parts[2]["thoughtSignature"], Value::Null, "only the first of parallel calls");
+        let next = answered(&answer);
+        for (model, expected) in [
+            ("gemini-3-pro", next.replace(mark, "skip_thought_signature_validator")),
+            ("gemini-2.5-pro", next.replace(&format!(r#","thoughtSignature":"{mark}""#), "")),
+        ] {
+            let strict = with(post(&path(model, "generateContent"), &next), "x-aiproxy-strict", "1");
+            let reply = client.send(strict).await;
+            assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, None), "{}", reply.text());
+            let received = gemini.requests().pop().unwrap();
+            assert_ne!(expected, next);
+            assert_eq!(std::str::from_utf8(&received.body).unwrap(), expected, "{model}");
+        }
+        // Where it came from, nothing is known of the mark.
+        let strict = with(post(&path(MODEL, "generateContent"), &next), "x-aiproxy-strict", "1");
+        let reply = client.send(strict).await;
+        assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, None), "{}", reply.text());
+    }
+}

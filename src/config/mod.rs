@@ -30,7 +30,8 @@ pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
+    StatusPattern, Timeouts,
 };
 pub use upstream::{ApiType, Compression, Upstream};
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub fetch_media: FetchMedia,
     /// When and how often a request goes to another upstream.
     pub failover: Failover,
+    /// Where state waits that clients drop and providers want back.
+    pub state_store: StateStore,
     /// The Prometheus endpoint.
     pub metrics: Metrics,
     /// How the gateway stops.
@@ -95,6 +98,7 @@ impl Default for Config {
             circuit_breaker: CircuitBreaker::default(),
             fetch_media: FetchMedia::default(),
             failover: Failover::default(),
+            state_store: StateStore::default(),
             metrics: Metrics::default(),
             shutdown: Shutdown::default(),
             server: Server::default(),

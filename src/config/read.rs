@@ -9,7 +9,8 @@ use super::address::Address;
 use super::reader::{Field, Map};
 use super::secret::Secret;
 use super::sections::{
-    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StatusPattern, Timeouts,
+    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
+    StatusPattern, Timeouts,
 };
 use super::words::{closest, one_of};
 use super::{Config, tree, units, upstream};
@@ -18,7 +19,7 @@ use crate::protocol::Reach;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u64 = 1024 * 1024;
-const MAX_BODY: u64 = 4 * 1024 * MIB;
+const MAX_SIZE: u64 = 4 * 1024 * MIB;
 
 /// Reads the root. What is missing or wrong is reported and left at its default.
 pub(super) fn config(map: &Map<'_>) -> Config {
@@ -27,7 +28,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.default_max_tokens = default_max_tokens(map);
     config.strict = boolean(map, "strict", false);
     config.timeouts = root_timeouts(map);
-    if let Some(size) = map.get("max_body_size").and_then(|field| body_size(&field)) {
+    if let Some(size) = map.get("max_body_size").and_then(|field| size(&field)) {
         config.max_body_size = size;
     }
     if let Some(count) = count(map, "max_in_flight") {
@@ -38,6 +39,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
         map.section("circuit_breaker", |map| circuit_breaker(map, CircuitBreaker::default()));
     config.fetch_media = map.section("fetch_media", |map| fetch_media(map, &FetchMedia::default()));
     config.failover = map.section("failover", failover);
+    config.state_store = map.section("state_store", state_store);
     config.metrics = map.section("metrics", metrics);
     config.shutdown = map.section("shutdown", shutdown);
     config.server = map.section("server", server);
@@ -101,10 +103,11 @@ pub(super) fn default_max_tokens(map: &Map<'_>) -> Option<u64> {
     u64::try_from(value).ok()
 }
 
-fn body_size(field: &Field<'_>) -> Option<usize> {
+/// A size that the memory holds.
+fn size(field: &Field<'_>) -> Option<usize> {
     let size = field.size()?;
     match usize::try_from(size) {
-        Ok(bytes) if (1..=MAX_BODY).contains(&size) => Some(bytes),
+        Ok(bytes) if (1..=MAX_SIZE).contains(&size) => Some(bytes),
         _ => field.refuse("must be between 1 byte and 4GiB"),
     }
 }
@@ -184,7 +187,7 @@ pub(super) fn fetch_media(map: &Map<'_>, base: &FetchMedia) -> FetchMedia {
             reach: is_all.map_or(policy.reach, |all| if all { Reach::Nothing } else { Reach::Protocol }),
             max_file_size: map
                 .get("max_file_size")
-                .and_then(|field| body_size(&field))
+                .and_then(|field| size(&field))
                 .unwrap_or(policy.max_file_size),
             max_files: count(map, "max_files").map_or(policy.max_files, |count| count.get() as usize),
             timeout: map
@@ -289,6 +292,15 @@ fn level(text: &str) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+fn state_store(map: &Map<'_>) -> StateStore {
+    let default = StateStore::default();
+    StateStore {
+        enabled: boolean(map, "enabled", default.enabled),
+        max_size: map.get("max_size").and_then(|field| size(&field)).unwrap_or(default.max_size),
+        ttl: map.get("ttl").and_then(|field| longer_than_nothing(&field)).unwrap_or(default.ttl),
+    }
 }
 
 fn metrics(map: &Map<'_>) -> Metrics {

@@ -134,6 +134,23 @@ pub enum LogFormat {
     Json,
 }
 
+/// The memory for what clients drop and providers want back with their calls (`state_store`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateStore {
+    /// Whether there is one. Default true.
+    pub enabled: bool,
+    /// Most bytes of it. Default 16 MiB.
+    pub max_size: usize,
+    /// How long an entry stays unused. Default an hour.
+    pub ttl: Duration,
+}
+
+impl Default for StateStore {
+    fn default() -> Self {
+        StateStore { enabled: true, max_size: 16 << 20, ttl: 60 * MINUTE }
+    }
+}
+
 /// The Prometheus endpoint (`metrics`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {

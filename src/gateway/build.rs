@@ -22,7 +22,7 @@ use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
     CollectLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer, Metrics,
     MetricsLayer, ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequestIdLayer,
-    RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StreamTimeoutLayer,
+    RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer,
     TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
@@ -48,6 +48,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         request_timeout,
         prompt_preview,
         failover,
+        state_store,
         layers,
         upstream_layers,
     } = builder;
@@ -55,7 +56,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
     let mut pool = Vec::with_capacity(upstreams.len());
     let mut sources = Vec::with_capacity(upstreams.len());
     for spec in upstreams {
-        let (upstream, source) = upstream(spec, &upstream_layers)?;
+        let (upstream, source) = upstream(spec, state_store.as_ref(), &upstream_layers)?;
         pool.push(upstream);
         sources.push(source);
     }
@@ -89,6 +90,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
 /// The stack of one upstream.
 fn upstream(
     spec: UpstreamSpec,
+    state_store: Option<&StateStore>,
     own_layers: &[WrapUpstream],
 ) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Option<BreakerHandle>)), BoxError> {
     let client = HttpClient::builder(spec.api, spec.base_url.clone())
@@ -106,7 +108,7 @@ fn upstream(
             .layer(ModelMapLayer::new(spec.model_map.clone()))
             // In the client's protocol still, which is also the upstream's where it is relayed.
             .layer(option_layer(fetch_media))
-            .layer(translation(&spec))
+            .layer(translation(&spec, state_store))
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())
             .layer(if spec.must_stream {
@@ -146,11 +148,12 @@ fn upstream(
     Ok((upstream, (source, handle)))
 }
 
-fn translation(spec: &UpstreamSpec) -> TranslateLayer {
+fn translation(spec: &UpstreamSpec, state_store: Option<&StateStore>) -> TranslateLayer {
     let plain = TranslateLayer::new(spec.api.protocol())
         .dialect(spec.dialect)
         .default_max_tokens(spec.default_max_tokens)
-        .strict(spec.strict);
+        .strict(spec.strict)
+        .state_store(state_store.cloned(), spec.name.as_str());
     spec.capabilities.iter().fold(plain, |layer, (models, known)| layer.capabilities(models.as_str(), *known))
 }
 

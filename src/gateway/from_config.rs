@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use super::{Builder, Gateway, UpstreamSpec};
 use crate::config::{self, Config};
 use crate::error::BoxError;
-use crate::layer::BreakerPolicy;
 use crate::layer::failover::FailoverPolicy;
+use crate::layer::{BreakerPolicy, StateStore};
 
 impl Gateway {
     /// Builds the gateway that a configuration describes.
@@ -32,6 +32,7 @@ impl Builder {
             .max_in_flight(config.max_in_flight)
             .request_timeout(config.timeouts.request)
             .prompt_preview(config.log.prompt_preview)
+            .state_store(state_store(config.state_store))
             .failover(FailoverPolicy {
                 max_attempts: config.failover.max_attempts.map(Into::into),
                 per_upstream: config.failover.attempts_per_upstream.get(),
@@ -45,6 +46,10 @@ impl Builder {
         }
         Ok(builder)
     }
+}
+
+fn state_store(store: config::StateStore) -> Option<StateStore> {
+    store.enabled.then(|| StateStore::new(store.max_size, store.ttl))
 }
 
 fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, BoxError> {

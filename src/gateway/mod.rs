@@ -25,7 +25,7 @@ use tower::{Layer, Service};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::layer::failover::FailoverPolicy;
-use crate::layer::metrics;
+use crate::layer::{StateStore, metrics};
 use crate::payload::Payload;
 
 pub use snapshot::{Snapshot, UpstreamSnapshot};
@@ -125,6 +125,7 @@ pub struct Builder {
     request_timeout: Option<Duration>,
     prompt_preview: usize,
     failover: FailoverPolicy,
+    state_store: Option<StateStore>,
     layers: Vec<Wrap>,
     upstream_layers: Vec<WrapUpstream>,
 }
@@ -139,6 +140,7 @@ impl Default for Builder {
             request_timeout: None,
             prompt_preview: 0,
             failover: FailoverPolicy::default(),
+            state_store: Some(StateStore::default()),
             layers: Vec::new(),
             upstream_layers: Vec::new(),
         }
@@ -192,6 +194,13 @@ impl Builder {
     #[must_use]
     pub fn failover(mut self, policy: FailoverPolicy) -> Self {
         self.failover = policy;
+        self
+    }
+
+    /// Where state waits that clients drop and providers want back; `None`: nowhere. Default: a store of 16 MiB.
+    #[must_use]
+    pub fn state_store(mut self, store: impl Into<Option<StateStore>>) -> Self {
+        self.state_store = store.into();
         self
     }
 

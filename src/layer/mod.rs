@@ -64,5 +64,5 @@ pub use request_id::{RequestIdLayer, SetRequestId};
 pub use require_api_key::{RequireApiKey, RequireApiKeyLayer};
 pub use respond::{Respond, RespondLayer};
 pub use stream_timeout::{StreamTimeout, StreamTimeoutLayer};
-pub use translate::{Translate, TranslateLayer};
+pub use translate::{StateStore, Translate, TranslateLayer};
 pub use usage::{Usage, UsageLayer};

@@ -7,7 +7,7 @@
 
 use super::canonical::{Losses, envelope};
 use super::json::{self, Error, Reader, Span, Str};
-use super::{Protocol, anthropic, gemini, responses};
+use super::{Protocol, Target, anthropic, gemini, responses};
 
 /// A body without what other providers left.
 #[derive(Debug)]
@@ -18,9 +18,14 @@ pub struct Cleaned {
     pub losses: Losses,
 }
 
-/// Takes out of a request what other providers left; `None` if there is nothing, which a glance tells.
+/// Takes out of a request what other providers left; `None` if there is nothing, which a glance tells. Only if there
+/// is something the target is asked for.
 #[must_use]
-pub fn without_foreign(protocol: Protocol, body: &[u8]) -> Option<Cleaned> {
+pub fn without_foreign<'t>(
+    protocol: Protocol,
+    body: &[u8],
+    target: impl FnOnce() -> Target<'t>,
+) -> Option<Cleaned> {
     let is_suspect = match protocol {
         Protocol::Anthropic => envelope::is_within(body) || anthropic::request::has_unsigned_source(body),
         Protocol::Responses | Protocol::Gemini => envelope::is_within(body),
@@ -36,7 +41,7 @@ pub fn without_foreign(protocol: Protocol, body: &[u8]) -> Option<Cleaned> {
     match protocol {
         Protocol::Anthropic => anthropic::request::cut_foreign(&mut reader, &mut cuts),
         Protocol::Responses => responses::request::cut_foreign(&mut reader, &mut cuts),
-        Protocol::Gemini => gemini::request::cut_foreign(&mut reader, &mut cuts),
+        Protocol::Gemini => gemini::request::cut_foreign(&mut reader, &target(), &mut cuts),
         Protocol::OpenAi => Ok(()),
     }
     .ok()?;
@@ -116,8 +121,13 @@ mod tests {
 
     /// What is left of a body in which `~` stands for an envelope, and what was lost.
     fn cut(protocol: Protocol, body: &str) -> Option<(String, String)> {
+        cut_for("gemini-3-pro", protocol, body)
+    }
+
+    fn cut_for(model: &str, protocol: Protocol, body: &str) -> Option<(String, String)> {
         let envelope = sealed();
-        let cleaned = without_foreign(protocol, body.replace('~', &envelope).as_bytes())?;
+        let body = body.replace('~', &envelope);
+        let cleaned = without_foreign(protocol, body.as_bytes(), || Target::new(model))?;
         let left = String::from_utf8(cleaned.body).unwrap().replace(&envelope, "~");
         Some((left, cleaned.losses.header()))
     }
@@ -199,6 +209,47 @@ mod tests {
             (format!("{foreign},{result}"), format!("{bare},{result}"), adaptive, adaptive),
         ] {
             reasoning_is_lost(Protocol::Anthropic, &body(thinking, &turns), &body(thinking_left, &left));
+        }
+    }
+
+    #[test]
+    fn t100_calls_of_other_providers_are_signed_for_models_that_demand_it() {
+        let mark = envelope::seal(&Opaque::NOTHING, &Str::EMPTY);
+        let mark = mark.as_escaped();
+        let body =
+            |parts: &str| format!(r#"{{"n":1.10,"contents":[{{"role":"model","parts":[{parts}] }}]}}"#);
+        let call = r#""functionCall" : {"name":"f","args":{"thoughtSignature":"~","n":1.10}}"#;
+        let sentinel = r#""skip_thought_signature_validator""#;
+        let own = format!(r#"{{{call},"thoughtSignature":"EqQB"}}"#);
+        for (written, signed, bare) in [
+            (
+                format!(r#"{{ {call} , "thoughtSignature" : MARK }}"#),
+                format!(r#"{{ {call} , "thoughtSignature" : {sentinel} }}"#),
+                format!("{{ {call} }}"),
+            ),
+            (
+                format!(r#"{{ "thought_signature": MARK , {call}}}"#),
+                format!(r#"{{ "thought_signature": {sentinel} , {call}}}"#),
+                format!("{{ {call}}}"),
+            ),
+            (
+                format!(r#"{{"x":null,"thoughtSignature":MARK,{call}}},{{{call}}},{own}"#),
+                format!(r#"{{"x":null,"thoughtSignature":{sentinel},{call}}},{{{call}}},{own}"#),
+                format!(r#"{{"x":null,{call}}},{{{call}}},{own}"#),
+            ),
+        ] {
+            let written = body(&written.replace("MARK", &format!("\"{mark}\"")));
+            // Nothing is lost: what stood there was never anybody's.
+            let left = |parts: &str| Some((body(parts), String::new()));
+            assert_eq!(cut_for("gemini-3-pro", Protocol::Gemini, &written), left(&signed));
+            assert_eq!(cut_for("gemini-2.5-pro", Protocol::Gemini, &written), left(&bare));
+        }
+        let held = body(&format!(r#"{{{call},"thoughtSignature":"~"}}"#));
+        let bare = body(&format!("{{{call}}}"));
+        let lost = Some((bare, "drop:signature".to_owned()));
+        assert_eq!(cut_for("gemini-2.5-pro", Protocol::Gemini, &held), lost, "state of somebody's");
+        for same in [body(&own), body(&format!("{{{call}}}"))] {
+            assert_eq!(cut(Protocol::Gemini, &same), None, "{same}");
         }
     }
 

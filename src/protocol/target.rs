@@ -73,6 +73,11 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Gemini 3 and later: reasoning has levels, and calls must be signed (T100).
+    pub(crate) fn has_levels(&self) -> bool {
+        matches!(self.thinking, Thinking::Level | Thinking::Adaptive)
+    }
+
     /// The row of `model`; vendors' names are recognised with and without a prefix (`anthropic/…`).
     #[must_use]
     pub fn of(model: &str) -> Self {

@@ -146,6 +146,7 @@ failover: { max_attempts: 2, attempts_per_upstream: 3, on: [429, 5xx] }
 metrics: { enabled: false, path: /internal/metrics }
 shutdown: { drain: 0 }
 server: { worker_threads: 2 }
+state_store: { enabled: false, max_size: 1MiB, ttl: 5m }
 max_body_size: 32MB",
     ));
     assert_eq!((config.log.level.as_str(), config.log.format), ("warn,aiproxy=debug", LogFormat::Json));
@@ -162,6 +163,8 @@ max_body_size: 32MB",
     assert_eq!(config.metrics.path, "/internal/metrics");
     assert!(!config.metrics.enabled && config.shutdown.drain.is_zero());
     assert_eq!(config.server.worker_threads.map(|count| count.get()), Some(2));
+    let store = config.state_store;
+    assert_eq!((store.enabled, store.max_size, store.ttl.as_secs()), (false, 1 << 20, 300));
     assert_eq!(config.max_body_size, 32_000_000);
 }
 

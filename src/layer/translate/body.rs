@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
+use super::state_store::Recording;
 use crate::error::{BoxError, Error};
 use crate::protocol::canonical::{ErrorView, Event, Exchange, FaultKind, FinishReason};
 use crate::protocol::{StreamDecoder, StreamEncoder, sse};
@@ -21,8 +22,8 @@ pin_project! {
 }
 
 impl<B> StreamBody<B> {
-    pub(super) fn new(inner: B, exchange: &Exchange) -> Self {
-        StreamBody { inner, machine: Machine::new(exchange), ended: false }
+    pub(super) fn new(inner: B, exchange: &Exchange, recording: Option<Recording>) -> Self {
+        StreamBody { inner, machine: Machine::new(exchange, recording), ended: false }
     }
 }
 
@@ -37,23 +38,25 @@ struct Machine {
     events: sse::Decoder,
     decoder: StreamDecoder,
     encoder: StreamEncoder,
+    recording: Option<Recording>,
     failure: Option<ErrorView>,
 }
 
 impl Machine {
-    fn new(exchange: &Exchange) -> Self {
+    fn new(exchange: &Exchange, recording: Option<Recording>) -> Self {
         Machine {
             events: sse::Decoder::default(),
             decoder: StreamDecoder::new(exchange.upstream, exchange.seed),
             encoder: StreamEncoder::new(exchange),
+            recording,
             failure: None,
         }
     }
 
     /// Translates what `feed` hands out of the event decoder.
     fn push(&mut self, data: &[u8], out: &mut Vec<u8>) {
-        let Machine { events, decoder, encoder, failure } = self;
-        let mut sink = sink(encoder, failure, out);
+        let Machine { events, decoder, encoder, recording, failure } = self;
+        let mut sink = sink(encoder, recording, failure, out);
         let fits = events.push(data, |event| decoder.event(&event, &mut sink));
         if let Err(long) = fits {
             sink(Event::Error(ErrorView::new(FaultKind::BadUpstream, long.to_string())));
@@ -61,21 +64,22 @@ impl Machine {
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
-        let Machine { events, decoder, encoder, failure } = self;
-        let mut sink = sink(encoder, failure, out);
+        let Machine { events, decoder, encoder, recording, failure } = self;
+        let mut sink = sink(encoder, recording, failure, out);
         events.finish(|event| decoder.event(&event, &mut sink));
         decoder.finish(&mut sink);
     }
 
     fn fail(&mut self, view: ErrorView, out: &mut Vec<u8>) {
-        let Machine { encoder, failure, .. } = self;
-        sink(encoder, failure, out)(Event::Error(view));
+        let Machine { encoder, recording, failure, .. } = self;
+        sink(encoder, recording, failure, out)(Event::Error(view));
     }
 }
 
-/// Encodes each event; after an error nothing more is written.
+/// Records and encodes each event; after an error nothing more is written.
 fn sink<'m>(
     encoder: &'m mut StreamEncoder,
+    recording: &'m mut Option<Recording>,
     failure: &'m mut Option<ErrorView>,
     out: &'m mut Vec<u8>,
 ) -> impl FnMut(Event<'_>) + 'm {
@@ -90,6 +94,9 @@ fn sink<'m>(
             }
             event => event,
         };
+        if let Some(recording) = recording {
+            recording.event(&event);
+        }
         encoder.event(&event, out);
         if let Event::Error(view) = event {
             *failure = Some(view);

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::body::StreamBody;
 use super::count::Counting;
+use super::state_store::Recording;
 use super::whole::Whole;
 use super::{Plan, WARNINGS, count, rewrite_head};
 use crate::body::Body as OutBody;
@@ -116,7 +117,7 @@ where
                 let Some(plan) = plan.take() else { return Poll::Pending };
                 if plan.exchange.stream && headers::is_event_stream(&head.headers) {
                     rewrite_head(&mut head, true, plan.warnings);
-                    let body = StreamBody::new(body, &plan.exchange);
+                    let body = StreamBody::new(body, &plan.exchange, plan.recording);
                     return Poll::Ready(Ok(Response::from_parts(head, OutBody::new(body))));
                 }
                 Reading { head, whole: Whole::new(body), plan }
@@ -128,24 +129,32 @@ where
         };
         let Reading { mut head, plan, .. } = reading;
         let is_stream = headers::is_event_stream(&head.headers);
-        let bytes =
-            document(&read?, is_stream, &plan.exchange).map_err(|view| Error::Codec(Box::new(view)))?;
+        let bytes = document(&read?, is_stream, &plan.exchange, plan.recording)
+            .map_err(|view| Error::Codec(Box::new(view)))?;
         rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
         Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))))
     }
 }
 
 /// Translates a whole answer: to a document, or replayed as a stream for a client that wants one.
-fn document(read: &[u8], is_stream: bool, exchange: &Exchange) -> Result<Vec<u8>, ErrorView> {
+fn document(
+    read: &[u8],
+    is_stream: bool,
+    exchange: &Exchange,
+    recording: Option<Recording>,
+) -> Result<Vec<u8>, ErrorView> {
+    let record = |response: &_| recording.into_iter().for_each(|recording| recording.whole(response));
     let bad = |message: &str| ErrorView::new(FaultKind::BadUpstream, message);
     let mut out = Vec::with_capacity(read.len() + read.len() / 4 + 256);
     if is_stream {
         let response = collect(read, exchange)?;
+        record(&response);
         encode_response(&response, exchange, &mut out)?;
         return Ok(out);
     }
     let text = std::str::from_utf8(read).map_err(|_| bad("the upstream's answer is not UTF-8"))?;
     let response = decode_response(exchange.upstream, text, exchange.seed)?;
+    record(&response);
     if exchange.stream {
         let mut encoder = StreamEncoder::new(exchange);
         response.replay(|event| encoder.event(&event, &mut out));

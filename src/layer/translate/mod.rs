@@ -1,5 +1,5 @@
 //! Client protocol to upstream protocol and back. Identity, byte for byte, when they are equal; but what the
-//! gateway itself once wrote for other providers, and this one would refuse, is cut out (T104, T132).
+//! gateway itself once wrote for other providers, and this one would refuse, is cut out or replaced (T100, T104, T132).
 //!
 //! The request is read into the canonical form and written as the upstream takes it; what it cannot
 //! carry is named in `x-aiproxy-warnings` and counted, or refused when leaving it out would change the
@@ -12,24 +12,26 @@
 mod body;
 mod count;
 mod future;
+mod losses;
+mod state_store;
 mod whole;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
-use super::metrics::names;
 use super::model_filter::matches;
+use super::require_api_key::ClientKey;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
+use crate::protocol::canonical::{self, Exchange, FaultKind, Losses, Recorder};
 use crate::protocol::{
     Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
@@ -37,6 +39,9 @@ use crate::protocol::{
 use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
+use losses::WARNINGS;
+pub use state_store::StateStore;
+use state_store::{Recording, Scope};
 
 /// Speaks an upstream's protocol for clients of any.
 ///
@@ -89,6 +94,8 @@ struct Settings {
     capabilities: Vec<(String, Overrides)>,
     default_max_tokens: Option<u64>,
     strict: bool,
+    /// With the upstream's name in it.
+    states: Option<(StateStore, Arc<str>)>,
 }
 
 impl Settings {
@@ -103,12 +110,6 @@ impl Settings {
     }
 }
 
-/// Names what a translation could not carry (1.11).
-const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
-
-/// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
-const STRICT: &str = "x-aiproxy-strict";
-
 impl TranslateLayer {
     /// The upstream speaks this protocol.
     #[must_use]
@@ -119,6 +120,7 @@ impl TranslateLayer {
             capabilities: Vec::new(),
             default_max_tokens: None,
             strict: false,
+            states: None,
         };
         TranslateLayer { settings: Arc::new(settings) }
     }
@@ -153,6 +155,20 @@ impl TranslateLayer {
         Arc::make_mut(&mut self.settings).strict = strict;
         self
     }
+
+    /// Keeps what the upstream wants back with its calls in this store, for clients that drop it. Several upstreams
+    /// may share a store; `upstream` tells theirs apart. Clients are told apart by the key that
+    /// [`RequireApiKeyLayer`](super::RequireApiKeyLayer) knows them by. Default: none.
+    #[must_use]
+    pub fn state_store(
+        mut self,
+        store: impl Into<Option<StateStore>>,
+        upstream: impl Into<Arc<str>>,
+    ) -> Self {
+        let upstream = upstream.into();
+        Arc::make_mut(&mut self.settings).states = store.into().map(|store| (store, upstream));
+        self
+    }
 }
 
 impl<S> Layer<S> for TranslateLayer {
@@ -176,6 +192,7 @@ pub struct Translate<S> {
 pub(super) struct Plan {
     pub(super) exchange: Exchange,
     pub(super) warnings: Option<HeaderValue>,
+    recording: Option<Recording>,
 }
 
 impl<S> Translate<S> {
@@ -183,33 +200,14 @@ impl<S> Translate<S> {
     fn clean(&self, request: &mut Request<Payload>) -> Result<Option<HeaderValue>, Error> {
         let payload = request.body();
         let protocol = payload.protocol();
-        let Some(cleaned) = without_foreign(protocol, payload.original_bytes()) else { return Ok(None) };
+        let target = || self.settings.target(payload.model());
+        let Some(cleaned) = without_foreign(protocol, payload.original_bytes(), target) else {
+            return Ok(None);
+        };
         let clean = payload.with_bytes(cleaned.body)?;
-        let warnings = self.settle(&cleaned.losses, protocol, request.headers())?;
+        let warnings = self.settings.settle(&cleaned.losses, protocol, request.headers())?;
         *request.body_mut() = clean;
         Ok(warnings)
-    }
-
-    /// Counts what a request loses and names it for the client.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Untranslatable`] where nothing may be lost.
-    fn settle(
-        &self,
-        losses: &Losses,
-        client: Protocol,
-        headers: &HeaderMap,
-    ) -> Result<Option<HeaderValue>, Error> {
-        if losses.is_empty() {
-            return Ok(None);
-        }
-        let upstream = self.settings.upstream;
-        if self.settings.strict || asks_strictness(headers) {
-            return Err(Error::Untranslatable(Box::new(inexact(losses, upstream))));
-        }
-        report(losses, client, upstream);
-        Ok(HeaderValue::from_str(&losses.header()).ok())
     }
 
     /// The question for the upstream's own counter, if that can answer it.
@@ -224,6 +222,12 @@ impl<S> Translate<S> {
                 Payload::translated(upstream, Operation::CountTokens, payload.model(), false, body.into());
             as_json(parts, asked)
         }))
+    }
+
+    /// What is remembered of this client at this model, if anything is.
+    fn scope(&self, guests: &Extensions, model: &str) -> Option<Scope> {
+        let (store, upstream) = self.settings.states.as_ref()?;
+        Some(store.scope(guests.get().map(|ClientKey(number)| *number), upstream, model))
     }
 
     /// Rewrites the request in the upstream's protocol.
@@ -241,11 +245,13 @@ impl<S> Translate<S> {
         exchange.created = clock::unix_seconds();
         exchange.seed = self.seeds.next();
         let target = settings.target(payload.model());
+        let scope = self.scope(&parts.extensions, payload.model());
+        let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
         let mut losses = Losses::default();
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
             .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
-        let warnings = self.settle(&losses, payload.protocol(), &parts.headers)?;
+        let warnings = settings.settle(&losses, payload.protocol(), &parts.headers)?;
         let stream = canonical.stream;
         let translated = Payload::translated(
             settings.upstream,
@@ -254,8 +260,28 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        Ok((as_json(parts, translated), Plan { exchange, warnings }))
+        Ok((as_json(parts, translated), Plan { exchange, warnings, recording }))
     }
+}
+
+/// Gives a history back what its client dropped; and what is to become of the answer's state.
+fn recording(
+    scope: Scope,
+    request: &mut canonical::Request<'_>,
+    exchange: &Exchange,
+    target: &Target<'_>,
+) -> Option<Recording> {
+    let restored = canonical::restore(request, exchange.upstream, |said, id| scope.find(said, id));
+    if restored > 0 {
+        tracing::debug!(calls = restored, "state that the client dropped was restored");
+    }
+    // Clients of Anthropic's that are shown reasoning have to send it back.
+    let is_carried = exchange.client == Protocol::Anthropic && exchange.show_reasoning;
+    if is_carried || request.tools.is_empty() {
+        return None;
+    }
+    let recorder = |limit| Recorder::new(exchange.upstream, &target.dialect, limit);
+    Some(scope.recording(canonical::last_said(&request.turns), recorder))
 }
 
 /// The client's headers speak its own protocol (section 2.1); whoever reads the new body may ask what it is.
@@ -265,20 +291,6 @@ fn as_json(mut parts: http::request::Parts, body: Payload) -> Request<Payload> {
     Request::from_parts(parts, body)
 }
 
-fn asks_strictness(headers: &HeaderMap) -> bool {
-    headers.get(STRICT).is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"))
-}
-
-/// The refusal of a translation that would lose something.
-fn inexact(losses: &Losses, upstream: Protocol) -> ErrorView {
-    let message = format!("strict: towards {upstream} this would not be exact: {}", losses.header());
-    ErrorView {
-        code: Some("unsupported_parameter".to_owned()),
-        param: losses.iter().next().map(|loss| loss.field.clone().into_owned()),
-        ..ErrorView::new(FaultKind::Unsupported, message)
-    }
-}
-
 /// Reads the client's request.
 fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     let Ok(body) = std::str::from_utf8(payload.original_bytes()) else {
@@ -286,23 +298,6 @@ fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     };
     let request = decode_request(payload.endpoint(), body);
     request.map(|request| (body, request)).map_err(|error| Error::Request(Box::new(error.view(body))))
-}
-
-fn report(losses: &Losses, from: Protocol, to: Protocol) {
-    for loss in losses.iter() {
-        let action = loss.action.as_str();
-        tracing::debug!(%from, %to, action, field = &*loss.field, "translation loss");
-        // Fields that a client named are no metric labels.
-        let field = match &loss.field {
-            std::borrow::Cow::Borrowed(field) => field,
-            std::borrow::Cow::Owned(_) => "other",
-        };
-        metrics::counter!(
-            names::TRANSLATION_LOSSES,
-            "from" => from.as_str(), "to" => to.as_str(), "field" => field, "action" => action
-        )
-        .increment(1);
-    }
 }
 
 impl<S, B> Service<Request<Payload>> for Translate<S>

@@ -24,15 +24,7 @@ pub(super) fn signature(
         Some(opaque) => Some(envelope::seal(opaque, text)),
         None if upstream == Protocol::Anthropic => None,
         // Reasoning without state is marked as ours, so that it can be told from a client's own.
-        None => Some(envelope::seal(
-            &Opaque {
-                provider: Provider::None,
-                kind: OpaqueKind::Signature,
-                item_id: None,
-                value: Str::EMPTY,
-            },
-            text,
-        )),
+        None => Some(envelope::seal(&Opaque::NOTHING, text)),
     }
 }
 

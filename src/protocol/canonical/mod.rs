@@ -7,6 +7,7 @@
 //! The order of fields and the vocabulary are those of the specification: request, parts, tools,
 //! answer, stream events, usage, finish reasons, errors, losses.
 
+mod call_state;
 pub mod envelope;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod search;
 mod sequence;
 mod usage;
 
+pub use call_state::{CallState, Recorder, last_said, restore};
 pub use error::{ErrorView, FaultKind, Unsupported};
 pub use event::{Delta, Event, PartHeader, PartMeta};
 pub use exchange::{Exchange, IdSource, NameMap};

@@ -301,6 +301,16 @@ pub struct Opaque<'a> {
 }
 
 impl Opaque<'_> {
+    /// No state: in an envelope it says that the gateway wrote what it stands on.
+    pub(crate) const NOTHING: Opaque<'static> =
+        Opaque { provider: Provider::None, kind: OpaqueKind::Signature, item_id: None, value: Str::EMPTY };
+
+    /// Whether there is no state.
+    #[must_use]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.provider == Provider::None && self.value.is_empty()
+    }
+
     /// Detaches the value from its document.
     #[must_use]
     pub fn into_owned(self) -> Opaque<'static> {

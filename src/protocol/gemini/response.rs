@@ -61,6 +61,7 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
     let start = w.buffer().len();
     let mut offsets = Offsets::default();
     let mut cited = Vec::new();
+    let mut is_marked = exchange.upstream != Protocol::Gemini;
     for (at, part) in choice.parts.iter().enumerate() {
         let base = offsets.chars();
         if let PartKind::Text { text } | PartKind::Refusal { text } = &part.kind {
@@ -69,7 +70,7 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
         let own = choice.citations.iter().filter(|(owner, _)| *owner == at);
         cited.extend(own.map(|(_, citation)| Cited::new(citation, &offsets, base)));
         let is_cut = choice.finish.reason == FinishReason::Length && at + 1 == choice.parts.len();
-        write_part(part, !is_cut, exchange, w);
+        write_part(part, !is_cut, &mut is_marked, exchange, w);
     }
     if w.buffer().len() == start {
         // A content without parts is dropped from the history of chats (T050).
@@ -86,7 +87,14 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
     w.key("index").u64(index).end_object();
 }
 
-fn write_part(part: &Part<'_>, complete: bool, exchange: &Exchange, w: &mut Writer<'_>) {
+/// `is_marked`: whether the first call is still to come, and another provider's.
+fn write_part(
+    part: &Part<'_>,
+    complete: bool,
+    is_marked: &mut bool,
+    exchange: &Exchange,
+    w: &mut Writer<'_>,
+) {
     let opaque = part.opaque.as_ref();
     match &part.kind {
         PartKind::Text { text } | PartKind::Refusal { text } => {
@@ -108,7 +116,7 @@ fn write_part(part: &Part<'_>, complete: bool, exchange: &Exchange, w: &mut Writ
             let arguments: &Cow<'_, str> = arguments;
             let call = Call { id, name: &name, arguments, custom: *custom, complete };
             if call.is_usable() {
-                let value = opaque.map(|opaque| signature::for_client(opaque, &Str::EMPTY));
+                let value = signature::for_call(opaque, std::mem::take(is_marked));
                 call.write(value.as_ref(), w);
             }
         }

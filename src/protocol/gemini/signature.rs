@@ -39,6 +39,13 @@ pub(super) fn for_client(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
     }
 }
 
+/// The value for a client's slot on a call. The first call of an answer that another provider gave is marked: should
+/// it ever be sent to a model of Google's, that demands a signature there (T100).
+pub(super) fn for_call(opaque: Option<&Opaque<'_>>, is_marked: bool) -> Option<Str<'static>> {
+    let marked = is_marked.then_some(&Opaque::NOTHING);
+    opaque.or(marked).map(|opaque| for_client(opaque, &Str::EMPTY))
+}
+
 /// The value for the upstream: only what Google made, in the standard alphabet (T099: the Python SDK
 /// sends it back URL-safe).
 pub(super) fn for_upstream<'o>(opaque: &'o Opaque<'_>) -> Option<Str<'o>> {
@@ -64,6 +71,15 @@ mod tests {
         assert_eq!(for_upstream(&opaque).unwrap(), "+/8=");
         let sentinel = native(Str::from(SENTINEL));
         assert_eq!(for_upstream(&sentinel).unwrap(), SENTINEL);
+    }
+
+    #[test]
+    fn t100_t101_only_an_unsigned_call_is_marked() {
+        let own = native(Str::from("EqQB"));
+        assert_eq!(for_call(Some(&own), true).unwrap(), "EqQB");
+        assert!(for_call(None, false).is_none());
+        let Slot::Bound(mark) = open(for_call(None, true).unwrap(), None) else { panic!("must be bound") };
+        assert!(mark.is_nothing());
     }
 
     #[test]

@@ -87,6 +87,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// All that comes next.
+    #[must_use]
+    pub fn rest(&self) -> &'a str {
+        self.slice(self.at, self.text.len())
+    }
+
     /// The type of the value that comes next.
     ///
     /// # Errors

@@ -135,7 +135,7 @@ fn history_part<'a>(entry: Entry<'a>, losses: &mut Vec<&'static str>) -> Option<
         state = opened.opaque;
     }
     let redacted = state.kind == OpaqueKind::Redacted;
-    let opaque = Some(state).filter(|s| s.provider != Provider::None || !s.value.is_empty());
+    let opaque = Some(state).filter(|state| !state.is_nothing());
     Some(Part { kind: PartKind::Reasoning { text, redacted }, cache: None, opaque })
 }
 
@@ -143,7 +143,7 @@ fn history_part<'a>(entry: Entry<'a>, losses: &mut Vec<&'static str>) -> Option<
 /// an envelope. `None` if there is nothing to say.
 pub(super) fn carried(opaque: &Opaque<'_>, text: &Str<'_>) -> Option<Str<'static>> {
     match opaque.provider {
-        Provider::None if opaque.value.is_empty() => None,
+        _ if opaque.is_nothing() => None,
         Provider::None => Some(opaque.value.clone().into_owned()),
         _ => Some(envelope::seal(opaque, text)),
     }

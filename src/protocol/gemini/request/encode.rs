@@ -26,7 +26,7 @@ impl Context<'_> {
 
     /// Gemini 3 and later.
     fn has_levels(&self) -> bool {
-        matches!(self.target.capabilities.thinking, Thinking::Level | Thinking::Adaptive)
+        self.target.capabilities.has_levels()
     }
 
     /// Ids go on calls and responses alike, or on neither (T067).

@@ -23,6 +23,8 @@ pub(crate) struct Encoder {
     model: Option<String>,
     names: NameMap,
     show_reasoning: bool,
+    /// Whether the calls are another provider's.
+    is_foreign: bool,
     seed: u64,
     /// Model and id, and the end of the line: the same for every chunk.
     tail: Vec<u8>,
@@ -36,6 +38,7 @@ struct Choice {
     part: Open,
     /// State of the open part.
     opaque: Option<Opaque<'static>>,
+    has_called: bool,
     finish: Option<Finish<'static>>,
     cited: Vec<Cited>,
     offsets: Offsets,
@@ -73,6 +76,7 @@ impl Encoder {
             model: exchange.model.clone(),
             names: exchange.tool_names.clone(),
             show_reasoning: exchange.show_reasoning,
+            is_foreign: exchange.upstream != Protocol::Gemini,
             seed: exchange.seed,
             tail: b"}]}\n\n".to_vec(),
             choices: Vec::new(),
@@ -220,6 +224,7 @@ impl Encoder {
     }
 
     fn part_end(&mut self, index: u32, complete: bool, out: &mut Vec<u8>) {
+        let is_foreign = self.is_foreign;
         let choice = self.choice(index);
         let part = std::mem::take(&mut choice.part);
         let opaque = choice.opaque.take();
@@ -238,11 +243,13 @@ impl Encoder {
                 }
             }
             Open::Call { id, name, custom, arguments } => {
-                let name = self.names.client(&name).into_owned();
                 let arguments = arguments.into_decoded();
-                let call = Call { id: &id, name: &name, arguments: &arguments, custom, complete };
+                let mut call = Call { id: &id, name: &name, arguments: &arguments, custom, complete };
                 if call.is_usable() {
-                    let value = opaque.map(|opaque| signature::for_client(&opaque, &Str::EMPTY));
+                    let is_first = !std::mem::replace(&mut choice.has_called, true);
+                    let value = signature::for_call(opaque.as_ref(), is_first && is_foreign);
+                    let name = self.names.client(&name);
+                    call.name = &name;
                     self.chunk(index, out, |w| call.write(value.as_ref(), w));
                 }
             }

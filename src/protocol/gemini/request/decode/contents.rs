@@ -187,6 +187,7 @@ impl<'a> Fragment<'a> {
             _ => None,
         };
         match signature::open(value, text.as_ref()) {
+            Slot::Bound(opaque) if opaque.is_nothing() => {}
             Slot::Bound(opaque) => {
                 if let PartKind::Reasoning { redacted, .. } = &mut fragment.part.kind {
                     *redacted = opaque.kind == OpaqueKind::Redacted;

@@ -1,0 +1,294 @@
+//! State that a provider wants back with a call of a tool, apart from the answer that it came in (1.8: the second
+//! line of defence).
+//!
+//! Some clients cannot carry it and some drop it. [`Recorder`] takes it off an answer, and [`restore`] puts it back
+//! into a history that lacks it. Where it waits in between, and for how long, is not decided here.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::event::{Delta, Event, PartHeader};
+use super::request::{Opaque, Part, PartKind, Provider, Request, Role, Turn};
+use super::response::Response;
+use crate::protocol::json::Str;
+use crate::protocol::{Dialect, Protocol};
+
+/// What belongs to one call: the reasoning since the call before it, and its own signature.
+#[derive(Clone, Debug, Default)]
+pub struct CallState {
+    thoughts: Vec<Thought>,
+    /// Whether something was said between the call before it and this one.
+    has_text: bool,
+    own: Option<Opaque<'static>>,
+}
+
+#[derive(Clone, Debug)]
+struct Thought {
+    part: Part<'static>,
+    /// Whether it came after what was said.
+    follows_text: bool,
+}
+
+impl CallState {
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let state = |opaque: &Opaque<'_>| opaque.value.len() + opaque.item_id.as_ref().map_or(0, Str::len);
+        let thought = |thought: &Thought| {
+            let text = match &thought.part.kind {
+                PartKind::Reasoning { text, .. } => text.len(),
+                _ => 0,
+            };
+            size_of::<Thought>() + text + thought.part.opaque.as_ref().map_or(0, state)
+        };
+        size_of::<Self>()
+            + self.thoughts.iter().map(thought).sum::<usize>()
+            + self.own.as_ref().map_or(0, state)
+    }
+
+    /// Adds the call to a turn, and before it what belongs there. The turn's parts from `start` on came since the
+    /// call before it.
+    fn put<'a>(&self, call: Part<'a>, start: usize, turn: &mut Vec<Part<'a>>) {
+        let said = turn.get(start..).unwrap_or_default();
+        // Reasoning without the words that followed it would be refused (T107).
+        if !self.thoughts.is_empty() && said.iter().any(is_said) == self.has_text {
+            let said = turn.split_off(start.min(turn.len()));
+            let thoughts = |follows_text| {
+                let own = self.thoughts.iter().filter(move |thought| thought.follows_text == follows_text);
+                own.map(|thought| thought.part.clone())
+            };
+            turn.extend(thoughts(false));
+            turn.extend(said.into_iter().filter(|part| !matches!(part.kind, PartKind::Reasoning { .. })));
+            turn.extend(thoughts(true));
+        }
+        turn.push(Part { opaque: call.opaque.or_else(|| self.own.clone()), ..call });
+    }
+}
+
+fn is_said(part: &Part<'_>) -> bool {
+    match &part.kind {
+        PartKind::Text { text } | PartKind::Refusal { text } => !text.is_blank(),
+        _ => false,
+    }
+}
+
+/// Takes the state of calls off one answer. Of several choices only the first counts.
+#[derive(Debug)]
+pub struct Recorder {
+    reasoning: Kept,
+    limit: usize,
+    open: Open,
+    state: CallState,
+    /// Bytes of reasoning so far.
+    size: usize,
+}
+
+/// Which reasoning an upstream takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    /// What only its provider could have made.
+    Signed,
+    All,
+}
+
+#[derive(Debug, Default)]
+enum Open {
+    #[default]
+    Other,
+    Text,
+    Reasoning {
+        text: String,
+        redacted: bool,
+        opaque: Option<Opaque<'static>>,
+    },
+    Call {
+        id: Str<'static>,
+        opaque: Option<Opaque<'static>>,
+    },
+}
+
+impl Recorder {
+    /// For an answer of this upstream; reasoning of more than `limit` bytes before one call is passed over.
+    #[must_use]
+    pub fn new(upstream: Protocol, dialect: &Dialect, limit: usize) -> Self {
+        let reasoning = match upstream {
+            Protocol::Anthropic | Protocol::Responses => Kept::Signed,
+            Protocol::OpenAi if dialect.reasoning_replay => Kept::All,
+            // Gemini's signatures stand on calls.
+            Protocol::OpenAi | Protocol::Gemini => Kept::Nothing,
+        };
+        Recorder { reasoning, limit, open: Open::Other, state: CallState::default(), size: 0 }
+    }
+
+    /// Takes one event. When a call has ended: its id and its state, if it has any.
+    pub fn event(&mut self, event: &Event<'_>) -> Option<(Str<'static>, CallState)> {
+        match event {
+            Event::Delta { choice: 0, delta: Delta::Text(more), .. } => match &mut self.open {
+                Open::Text => self.state.has_text |= !more.is_blank(),
+                Open::Reasoning { text, .. }
+                    if self.size.saturating_add(text.len() + more.len()) <= self.limit =>
+                {
+                    text.push_str(more.as_escaped());
+                }
+                Open::Reasoning { .. } => self.size = usize::MAX,
+                _ => {}
+            },
+            Event::PartStart { choice: 0, header, .. } => self.open = self.opened(header),
+            Event::PartMeta { choice: 0, meta, .. } => {
+                if let Open::Reasoning { opaque, .. } | Open::Call { opaque, .. } = &mut self.open {
+                    *opaque = Some(exact(&meta.opaque));
+                }
+            }
+            Event::PartEnd { choice: 0, complete, .. } => match mem::take(&mut self.open) {
+                Open::Reasoning { text, redacted, opaque } => self.reasoned(text, redacted, opaque),
+                Open::Call { id, opaque } if *complete => return Some(id).zip(self.called(opaque)),
+                _ => {}
+            },
+            _ => {}
+        }
+        None
+    }
+
+    /// Takes a whole answer: the ids of its calls, with their state.
+    pub fn whole(&mut self, response: &Response<'_>, mut sink: impl FnMut(Str<'static>, CallState)) {
+        for part in response.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default() {
+            let opaque = part.opaque.as_ref();
+            match &part.kind {
+                PartKind::Reasoning { text, redacted } if self.reasoning != Kept::Nothing => {
+                    self.reasoned(text.as_escaped().to_owned(), *redacted, opaque.map(exact));
+                }
+                PartKind::ToolCall { id, .. } => {
+                    if let Some(state) = self.called(opaque.map(exact)) {
+                        sink(id.clone().into_owned(), state);
+                    }
+                }
+                _ => self.state.has_text |= is_said(part),
+            }
+        }
+    }
+
+    fn opened(&self, header: &PartHeader<'_>) -> Open {
+        match header {
+            PartHeader::Text | PartHeader::Refusal => Open::Text,
+            PartHeader::ToolCall { id, .. } => Open::Call { id: id.clone().into_owned(), opaque: None },
+            PartHeader::Reasoning | PartHeader::Redacted if self.reasoning != Kept::Nothing => {
+                let redacted = matches!(header, PartHeader::Redacted);
+                Open::Reasoning { text: String::new(), redacted, opaque: None }
+            }
+            _ => Open::Other,
+        }
+    }
+
+    fn reasoned(&mut self, mut text: String, redacted: bool, opaque: Option<Opaque<'static>>) {
+        if self.reasoning == Kept::Signed && opaque.is_none() {
+            return;
+        }
+        let state = opaque.as_ref().map_or(0, |opaque| opaque.value.len());
+        self.size = self.size.saturating_add(text.len()).saturating_add(state);
+        if self.size > self.limit {
+            // Half of it is worth nothing.
+            self.state.thoughts.clear();
+            return;
+        }
+        text.shrink_to_fit();
+        let kind = PartKind::Reasoning { text: Str::from_escaped(text), redacted };
+        let part = Part { kind, cache: None, opaque };
+        self.state.thoughts.push(Thought { part, follows_text: self.state.has_text });
+    }
+
+    fn called(&mut self, own: Option<Opaque<'static>>) -> Option<CallState> {
+        let mut state = mem::take(&mut self.state);
+        if mem::take(&mut self.size) > self.limit {
+            state.thoughts.clear();
+        }
+        state.thoughts.shrink_to_fit();
+        state.own = own;
+        (!state.thoughts.is_empty() || state.own.is_some()).then_some(state)
+    }
+}
+
+/// A copy that takes no more room than it needs.
+fn exact(opaque: &Opaque<'_>) -> Opaque<'static> {
+    let copy = |text: &Str<'_>| Str::from_escaped(text.as_escaped().to_owned());
+    Opaque {
+        provider: opaque.provider,
+        kind: opaque.kind,
+        item_id: opaque.item_id.as_ref().map(copy),
+        value: copy(&opaque.value),
+    }
+}
+
+/// What the user said last, before an answer: it tells apart calls of servers that count their ids anew in every
+/// conversation.
+#[must_use]
+pub fn last_said<'r, 'a>(turns: &'r [Turn<'a>]) -> Option<&'r Str<'a>> {
+    turns.iter().rev().filter(|turn| turn.role == Role::User).find_map(|turn| {
+        turn.parts.iter().rev().find_map(|part| match &part.kind {
+            PartKind::Text { text } => Some(text),
+            _ => None,
+        })
+    })
+}
+
+/// Gives calls in the history what `find` knows of them, where the client left it out; `find` gets what the user said
+/// before, and the id of a call. Says how many were given something.
+pub fn restore(
+    request: &mut Request<'_>,
+    upstream: Protocol,
+    mut find: impl FnMut(Option<&Str<'_>>, &Str<'_>) -> Option<Arc<CallState>>,
+) -> usize {
+    let mut restored = 0;
+    for at in 0..request.turns.len() {
+        let (before, rest) = request.turns.split_at_mut(at);
+        let Some(turn) = rest.first_mut().filter(|turn| lacks_state(turn, upstream)) else { continue };
+        let said = last_said(before);
+        let mut found = Vec::new();
+        for (at, part) in turn.parts.iter().enumerate() {
+            if let PartKind::ToolCall { id, .. } = &part.kind
+                && let Some(state) = find(said, id)
+            {
+                found.push((at, state));
+            }
+        }
+        if !found.is_empty() {
+            restored += found.len();
+            rebuild(&mut turn.parts, found);
+        }
+    }
+    restored
+}
+
+/// Whether there are calls of the model's, and nothing that its provider made for itself.
+fn lacks_state(turn: &Turn<'_>, upstream: Protocol) -> bool {
+    let has_state = |part: &Part<'_>| match (&part.opaque, upstream) {
+        (None, Protocol::OpenAi) => matches!(part.kind, PartKind::Reasoning { .. }),
+        (None, _) => false,
+        (Some(opaque), Protocol::Anthropic) => opaque.provider == Provider::Anthropic,
+        (Some(opaque), Protocol::Responses) => opaque.provider == Provider::OpenAi,
+        (Some(opaque), Protocol::Gemini) => opaque.provider == Provider::Gemini,
+        (Some(opaque), Protocol::OpenAi) => matches!(opaque.provider, Provider::None | Provider::Gemini),
+    };
+    turn.role == Role::Assistant
+        && turn.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall { .. }))
+        && !turn.parts.iter().any(has_state)
+}
+
+fn rebuild<'a>(parts: &mut Vec<Part<'a>>, found: Vec<(usize, Arc<CallState>)>) {
+    let mut found = found.into_iter().peekable();
+    let old = mem::take(parts);
+    let mut start = 0;
+    for (at, part) in old.into_iter().enumerate() {
+        let is_call = matches!(part.kind, PartKind::ToolCall { .. });
+        match found.next_if(|(owner, _)| *owner == at) {
+            Some((_, state)) => state.put(part, start, parts),
+            None => parts.push(part),
+        }
+        if is_call {
+            start = parts.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
