@@ -150,7 +150,9 @@ fn translation(spec: &UpstreamSpec) -> TranslateLayer {
     let plain = TranslateLayer::new(spec.api.protocol())
         .dialect(spec.dialect)
         .default_max_tokens(spec.default_max_tokens)
-        .strict(spec.strict);
+        .strict(spec.strict)
+        .stop_emulation(spec.stop_emulation)
+        .estimate_usage(spec.estimate_usage);
     spec.capabilities.iter().fold(plain, |layer, (models, known)| layer.capabilities(models.as_str(), *known))
 }
 

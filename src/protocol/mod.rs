@@ -28,7 +28,8 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
-pub use count::{decode_count, encode_count, estimate_tokens, render_count};
+pub(crate) use count::shows;
+pub use count::{Estimator, Lengths, Meter, decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};
 pub use remote::{InlineMedia, Reach, RemoteMedia, inline_media, remote_media};

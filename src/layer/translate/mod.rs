@@ -6,11 +6,16 @@
 //! answer unseen. Streams are translated event by event as they come, never buffered. The pure half is
 //! [`crate::protocol`].
 //!
+//! Two things that an upstream may lack the gateway does in its place: it looks for the stop sequences that the
+//! upstream does not take (2.4, if [told to](TranslateLayer::stop_emulation)), and it estimates token counts that
+//! were not told (2.15).
+//!
 //! A request that only asks for a count of its tokens goes to the upstream's own counter; where there is none it
 //! is answered here, with an estimate that says so in `x-aiproxy-usage` (6.2).
 
 mod body;
 mod count;
+mod document;
 mod future;
 mod whole;
 
@@ -29,9 +34,9 @@ use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses};
+use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses, take_untaken};
 use crate::protocol::{
-    Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
+    Capabilities, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
 };
 use crate::seeds::Seeds;
@@ -89,6 +94,8 @@ struct Settings {
     capabilities: Vec<(String, Overrides)>,
     default_max_tokens: Option<u64>,
     strict: bool,
+    stop_emulation: bool,
+    estimate_usage: bool,
 }
 
 impl Settings {
@@ -106,6 +113,10 @@ impl Settings {
 /// Names what a translation could not carry (1.11).
 const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
 
+/// Says that token counts are the gateway's own guess: nobody shall take them for the provider's (T176).
+const USAGE: HeaderName = HeaderName::from_static("x-aiproxy-usage");
+const ESTIMATED: HeaderValue = HeaderValue::from_static("estimated");
+
 /// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
 const STRICT: &str = "x-aiproxy-strict";
 
@@ -119,6 +130,8 @@ impl TranslateLayer {
             capabilities: Vec::new(),
             default_max_tokens: None,
             strict: false,
+            stop_emulation: false,
+            estimate_usage: false,
         };
         TranslateLayer { settings: Arc::new(settings) }
     }
@@ -153,6 +166,24 @@ impl TranslateLayer {
         Arc::make_mut(&mut self.settings).strict = strict;
         self
     }
+
+    /// Looks for those stop sequences itself that the upstream does not take: the answer ends before the first
+    /// of them in its visible text, and a stream is cancelled there, so its token counts are estimates. Text that
+    /// may be the beginning of one is held back. Up to 64 sequences of at most 256 bytes. Default: false, they
+    /// are left out and named in `x-aiproxy-warnings` (T141).
+    #[must_use]
+    pub fn stop_emulation(mut self, stop_emulation: bool) -> Self {
+        Arc::make_mut(&mut self.settings).stop_emulation = stop_emulation;
+        self
+    }
+
+    /// Gives Chat and Responses clients estimated token counts where the upstream has told none. Default: false,
+    /// they get none; Anthropic and Gemini clients need numbers, and always get them (2.15).
+    #[must_use]
+    pub fn estimate_usage(mut self, estimate_usage: bool) -> Self {
+        Arc::make_mut(&mut self.settings).estimate_usage = estimate_usage;
+        self
+    }
 }
 
 impl<S> Layer<S> for TranslateLayer {
@@ -176,6 +207,11 @@ pub struct Translate<S> {
 pub(super) struct Plan {
     pub(super) exchange: Exchange,
     pub(super) warnings: Option<HeaderValue>,
+    /// Stop sequences that the upstream does not know of, and in how many choices to look for them.
+    pub(super) stops: Vec<String>,
+    pub(super) choices: usize,
+    pub(super) estimator: Estimator,
+    pub(super) shows_estimates: bool,
 }
 
 impl<S> Translate<S> {
@@ -242,6 +278,16 @@ impl<S> Translate<S> {
         exchange.seed = self.seeds.next();
         let target = settings.target(payload.model());
         let mut losses = Losses::default();
+        let stops = if settings.stop_emulation {
+            take_untaken(&mut canonical.output.stop, settings.upstream, &mut losses)
+        } else {
+            Vec::new()
+        };
+        let choices = match settings.upstream {
+            Protocol::OpenAi | Protocol::Gemini => canonical.output.n.unwrap_or(1),
+            // These have no choices.
+            Protocol::Anthropic | Protocol::Responses => 1,
+        };
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
             .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
@@ -254,7 +300,15 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        Ok((as_json(parts, translated), Plan { exchange, warnings }))
+        let plan = Plan {
+            exchange,
+            warnings,
+            stops,
+            choices: usize::try_from(choices).unwrap_or(usize::MAX),
+            estimator: Estimator::new(&canonical, payload.model()),
+            shows_estimates: settings.estimate_usage,
+        };
+        Ok((as_json(parts, translated), plan))
     }
 }
 

@@ -71,6 +71,7 @@ impl Counts {
             cache_write_1h: self.cache_write_1h,
             output: self.output,
             reasoning: self.reasoning,
+            estimated: false,
         }
     }
 }

@@ -21,6 +21,7 @@ mod response;
 mod retry_hint;
 mod search;
 mod sequence;
+mod stop;
 mod usage;
 
 pub use error::{ErrorView, FaultKind, Unsupported};
@@ -41,4 +42,6 @@ pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
 pub(in crate::protocol) use retry_hint::retry_hint;
 pub use search::WebSearch;
 pub use sequence::Sequencer;
+pub(crate) use stop::most_stops;
+pub use stop::{StopFilter, take_untaken};
 pub use usage::Usage;
