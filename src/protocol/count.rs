@@ -26,7 +26,6 @@ use super::canonical::{Format, Part, PartKind, ReasoningMode, Request, Tool, Too
 use super::json::{Str, Writer};
 use family::{Costs, Family};
 
-pub(crate) use estimator::shows;
 pub use estimator::{Estimator, Meter};
 pub use lengths::Lengths;
 pub use native::{decode_count, encode_count};

@@ -2,7 +2,7 @@
 
 use super::Plan;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind, Response, Usage};
-use crate::protocol::{Lengths, StreamDecoder, StreamEncoder, decode_response, encode_response, shows, sse};
+use crate::protocol::{Lengths, Meter, StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
 
 /// Translates a whole answer: to a document, or replayed as a stream for a client that wants one. And whether
 /// its token counts are estimates.
@@ -16,7 +16,7 @@ pub(super) fn document(read: &[u8], is_stream: bool, plan: &Plan) -> Result<(Vec
         decode_response(exchange.upstream, text, exchange.seed)?
     };
     let usage = plan.estimator.complete(&response.usage, || Lengths::of(&response), false);
-    let is_shown = shows(exchange.client, &usage, plan.shows_estimates);
+    let is_shown = Meter::shows(exchange.client, &usage, plan.shows_estimates);
     response.usage = if is_shown { usage } else { Usage::default() };
     if !plan.stops.is_empty()
         && let Some(cut) = response.cut_at(&plan.stops)
@@ -30,7 +30,7 @@ pub(super) fn document(read: &[u8], is_stream: bool, plan: &Plan) -> Result<(Vec
     } else {
         encode_response(&response, exchange, &mut out)?;
     }
-    Ok((out, is_shown && usage.estimated))
+    Ok((out, is_shown && usage.is_estimated()))
 }
 
 /// Folds a stream that nobody asked for.

@@ -17,6 +17,7 @@ mod body;
 mod count;
 mod document;
 mod future;
+mod losses;
 mod whole;
 
 use std::sync::Arc;
@@ -27,14 +28,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
-use super::metrics::names;
 use super::model_filter::matches;
 use crate::body::Body as OutBody;
 use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, ErrorView, Exchange, FaultKind, Losses, take_untaken};
+use crate::protocol::canonical::{self, Exchange, FaultKind, Losses, take_untaken};
 use crate::protocol::{
     Capabilities, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
@@ -116,9 +116,6 @@ const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
 /// Says that token counts are the gateway's own guess: nobody shall take them for the provider's (T176).
 const USAGE: HeaderName = HeaderName::from_static("x-aiproxy-usage");
 const ESTIMATED: HeaderValue = HeaderValue::from_static("estimated");
-
-/// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
-const STRICT: &str = "x-aiproxy-strict";
 
 impl TranslateLayer {
     /// The upstream speaks this protocol.
@@ -233,19 +230,19 @@ impl<S> Translate<S> {
     /// [`Error::Untranslatable`] where nothing may be lost.
     fn settle(
         &self,
-        losses: &Losses,
+        lost: &Losses,
         client: Protocol,
         headers: &HeaderMap,
     ) -> Result<Option<HeaderValue>, Error> {
-        if losses.is_empty() {
+        if lost.is_empty() {
             return Ok(None);
         }
         let upstream = self.settings.upstream;
-        if self.settings.strict || asks_strictness(headers) {
-            return Err(Error::Untranslatable(Box::new(inexact(losses, upstream))));
+        if self.settings.strict || losses::asks_strictness(headers) {
+            return Err(Error::Untranslatable(Box::new(losses::inexact(lost, upstream))));
         }
-        report(losses, client, upstream);
-        Ok(HeaderValue::from_str(&losses.header()).ok())
+        losses::report(lost, client, upstream);
+        Ok(HeaderValue::from_str(&lost.header()).ok())
     }
 
     /// The question for the upstream's own counter, if that can answer it.
@@ -319,20 +316,6 @@ fn as_json(mut parts: http::request::Parts, body: Payload) -> Request<Payload> {
     Request::from_parts(parts, body)
 }
 
-fn asks_strictness(headers: &HeaderMap) -> bool {
-    headers.get(STRICT).is_some_and(|value| matches!(value.as_bytes(), b"1" | b"true"))
-}
-
-/// The refusal of a translation that would lose something.
-fn inexact(losses: &Losses, upstream: Protocol) -> ErrorView {
-    let message = format!("strict: towards {upstream} this would not be exact: {}", losses.header());
-    ErrorView {
-        code: Some("unsupported_parameter".to_owned()),
-        param: losses.iter().next().map(|loss| loss.field.clone().into_owned()),
-        ..ErrorView::new(FaultKind::Unsupported, message)
-    }
-}
-
 /// Reads the client's request.
 fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     let Ok(body) = std::str::from_utf8(payload.original_bytes()) else {
@@ -340,23 +323,6 @@ fn read(payload: &Payload) -> Result<(&str, canonical::Request<'_>), Error> {
     };
     let request = decode_request(payload.endpoint(), body);
     request.map(|request| (body, request)).map_err(|error| Error::Request(Box::new(error.view(body))))
-}
-
-fn report(losses: &Losses, from: Protocol, to: Protocol) {
-    for loss in losses.iter() {
-        let action = loss.action.as_str();
-        tracing::debug!(%from, %to, action, field = &*loss.field, "translation loss");
-        // Fields that a client named are no metric labels.
-        let field = match &loss.field {
-            std::borrow::Cow::Borrowed(field) => field,
-            std::borrow::Cow::Owned(_) => "other",
-        };
-        metrics::counter!(
-            names::TRANSLATION_LOSSES,
-            "from" => from.as_str(), "to" => to.as_str(), "field" => field, "action" => action
-        )
-        .increment(1);
-    }
 }
 
 impl<S, B> Service<Request<Payload>> for Translate<S>

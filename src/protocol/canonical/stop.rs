@@ -143,7 +143,7 @@ impl StopFilter {
             let ended = self.choices.iter().filter(|choice| choice.has_ended).count();
             if ended >= self.expected && self.has_cut() {
                 self.is_over = true;
-                sink(Event::Usage(Usage { estimated: true, ..Usage::default() }));
+                sink(Event::Usage(Usage { is_output_estimated: true, ..Usage::default() }));
                 sink(Event::End);
             }
         }

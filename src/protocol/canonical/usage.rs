@@ -20,8 +20,10 @@ pub struct Usage {
     pub output: Option<u64>,
     /// Of these, reasoning.
     pub reasoning: Option<u64>,
-    /// Whether any of these numbers is the gateway's own guess.
-    pub estimated: bool,
+    /// Whether `input` is the gateway's own guess.
+    pub is_input_estimated: bool,
+    /// Whether `output` is.
+    pub is_output_estimated: bool,
 }
 
 impl Usage {
@@ -38,7 +40,14 @@ impl Usage {
         take(&mut self.cache_write_1h, later.cache_write_1h);
         take(&mut self.output, later.output);
         take(&mut self.reasoning, later.reasoning);
-        self.estimated |= later.estimated;
+        self.is_input_estimated |= later.is_input_estimated;
+        self.is_output_estimated |= later.is_output_estimated;
+    }
+
+    /// Whether any of it is the gateway's own guess.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        self.is_input_estimated || self.is_output_estimated
     }
 
     /// Reads one of the two objects in which OpenAI's protocols tell what the counts are made of.

@@ -35,7 +35,7 @@ impl Log {
                 let sequence = finish.stop_sequence.as_ref().map(|text| text.decode().into_owned());
                 format!("finish {choice} {:?} {sequence:?}", finish.reason)
             }
-            Event::Usage(usage) => format!("usage {}", usage.estimated),
+            Event::Usage(usage) => format!("usage {}", usage.is_output_estimated),
             Event::End => "over".to_owned(),
             Event::Error(_) => "error".to_owned(),
             Event::Start { .. } | Event::Ping => return,
