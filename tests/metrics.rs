@@ -4,26 +4,20 @@
 mod support;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Once;
 
 use aiproxy::Gateway;
 use aiproxy::server::Pages;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use support::client::{Client, get, post, read_until, with};
 use support::gateway::{Served, upstream};
+use support::series::{recorder, series};
 use support::talk::Talk;
 use support::upstream::{Answer, Received, Upstream};
 use support::{Protocol, native};
-
-/// A recorder for the test's own thread, on which all of its gateway runs.
-fn recorder() -> (PrometheusRecorder, PrometheusHandle) {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    (recorder, handle)
-}
 
 /// Does what the model's name says.
 fn script(protocol: Protocol, request: &Received) -> Answer {
@@ -89,20 +83,6 @@ async fn some_of_everything(main: &Upstream, client: &Client) {
     read_until(&mut body, &mut String::new(), "Hello,").await;
     drop(body);
     main.departed(1).await;
-}
-
-/// Name and labels to value; buckets and quantiles of histograms left out.
-fn series(page: &str) -> BTreeMap<String, f64> {
-    let lines = page.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    let lines = lines.filter_map(|line| line.rsplit_once(' '));
-    lines.map(|(series, value)| (sorted(series), value.parse().unwrap())).collect()
-}
-
-/// The labels in the order of the alphabet.
-fn sorted(series: &str) -> String {
-    let Some((name, labels)) = series.split_once('{') else { return series.to_owned() };
-    let labels: BTreeSet<&str> = labels.trim_end_matches('}').split(',').collect();
-    format!("{name}{{{}}}", labels.into_iter().collect::<Vec<_>>().join(","))
 }
 
 #[tokio::test]
@@ -178,7 +158,7 @@ async fn every_label_comes_from_a_closed_set() {
         "side" => ["client", "upstream"].contains(&value),
         "kind" => ["input", "output", "reasoning", "cache_read", "cache_write_5m", "cache_write_1h"]
             .contains(&value),
-        "source" => value == "reported",
+        "source" => ["reported", "estimated"].contains(&value),
         "result" | "error_type" | "reason" => {
             value == "ok" || ["caller_", "gateway_", "upstream_"].iter().any(|start| value.starts_with(start))
         }

@@ -50,6 +50,11 @@ pub struct Config {
     /// Whether requests that cannot be translated exactly are refused, instead of naming in
     /// `x-aiproxy-warnings` what was lost. Default false.
     pub strict: bool,
+    /// Whether the gateway looks for the stop sequences that an upstream's protocol does not take, instead of
+    /// leaving them out. Default false.
+    pub stop_emulation: bool,
+    /// Whether Chat and Responses clients get estimated token counts where an upstream tells none. Default false.
+    pub estimate_usage: bool,
     /// How long upstreams may take, where they don't say otherwise themselves.
     pub timeouts: Timeouts,
     /// Most bytes of a request body. Default 64 MiB.
@@ -91,6 +96,8 @@ impl Default for Config {
             api_keys: Vec::new(),
             default_max_tokens: None,
             strict: false,
+            stop_emulation: false,
+            estimate_usage: false,
             timeouts: Timeouts::default(),
             max_body_size: 64 * 1024 * 1024,
             max_in_flight: 10_000,

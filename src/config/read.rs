@@ -27,6 +27,8 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     address_and_keys(map, &mut config);
     config.default_max_tokens = default_max_tokens(map);
     config.strict = boolean(map, "strict", false);
+    config.stop_emulation = boolean(map, "stop_emulation", false);
+    config.estimate_usage = boolean(map, "estimate_usage", false);
     config.timeouts = root_timeouts(map);
     if let Some(size) = map.get("max_body_size").and_then(|field| size(&field)) {
         config.max_body_size = size;

@@ -153,7 +153,9 @@ fn translation(spec: &UpstreamSpec, state_store: Option<&StateStore>) -> Transla
         .dialect(spec.dialect)
         .default_max_tokens(spec.default_max_tokens)
         .strict(spec.strict)
-        .state_store(state_store.cloned(), spec.name.as_str());
+        .state_store(state_store.cloned(), spec.name.as_str())
+        .stop_emulation(spec.stop_emulation)
+        .estimate_usage(spec.estimate_usage);
     spec.capabilities.iter().fold(plain, |layer, (models, known)| layer.capabilities(models.as_str(), *known))
 }
 

@@ -62,6 +62,8 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
         .must_stream(upstream.must_stream)
         .default_max_tokens(upstream.default_max_tokens.or(config.default_max_tokens))
         .strict(upstream.strict)
+        .stop_emulation(upstream.stop_emulation)
+        .estimate_usage(upstream.estimate_usage)
         .head_timeout(timeouts.head)
         .idle_timeout(timeouts.idle)
         .breaker(breaker.enabled.then_some(policy))

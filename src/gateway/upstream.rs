@@ -26,6 +26,8 @@ pub struct UpstreamSpec {
     pub(super) headers: HeaderMap,
     pub(super) default_max_tokens: Option<u64>,
     pub(super) strict: bool,
+    pub(super) stop_emulation: bool,
+    pub(super) estimate_usage: bool,
     pub(super) connect_timeout: Duration,
     pub(super) head_timeout: Option<Duration>,
     pub(super) idle_timeout: Option<Duration>,
@@ -53,6 +55,8 @@ impl UpstreamSpec {
             headers: HeaderMap::new(),
             default_max_tokens: None,
             strict: false,
+            stop_emulation: false,
+            estimate_usage: false,
             connect_timeout: Duration::from_secs(10),
             head_timeout: Some(Duration::from_secs(600)),
             idle_timeout: Some(Duration::from_secs(300)),
@@ -123,6 +127,22 @@ impl UpstreamSpec {
     #[must_use]
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
+        self
+    }
+
+    /// Looks for the stop sequences that it does not take; see
+    /// [`TranslateLayer::stop_emulation`](crate::layer::TranslateLayer::stop_emulation).
+    #[must_use]
+    pub fn stop_emulation(mut self, stop_emulation: bool) -> Self {
+        self.stop_emulation = stop_emulation;
+        self
+    }
+
+    /// Gives every client token counts; see
+    /// [`TranslateLayer::estimate_usage`](crate::layer::TranslateLayer::estimate_usage).
+    #[must_use]
+    pub fn estimate_usage(mut self, estimate_usage: bool) -> Self {
+        self.estimate_usage = estimate_usage;
         self
     }
 

@@ -17,6 +17,7 @@ use tower::{Layer, Service};
 
 use super::request_id::RequestId;
 use super::trail::{Notes, Trail};
+use crate::protocol::canonical::Usage;
 
 /// Logs one line per request through `tracing`, target `aiproxy::access`.
 ///
@@ -127,10 +128,21 @@ impl Drop for Line {
             tokens_in = notes.usage.input,
             tokens_cached = notes.usage.cache_read,
             tokens_out = notes.usage.output,
+            tokens_estimated = estimated(&notes.usage),
             bytes = self.bytes,
             ms = self.start.elapsed().as_millis() as u64,
             "request"
         );
+    }
+}
+
+/// Which of the counts no upstream has told.
+fn estimated(usage: &Usage) -> Option<&'static str> {
+    match (usage.is_input_estimated, usage.is_output_estimated) {
+        (false, false) => None,
+        (true, false) => Some("in"),
+        (false, true) => Some("out"),
+        (true, true) => Some("both"),
     }
 }
 

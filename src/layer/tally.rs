@@ -1,23 +1,30 @@
-//! Token counts that a layer further in reads off an answer on its way, for those further out.
+//! What a layer further in reads off an answer on its way, for those further out.
 //!
 //! A guest in the response's extensions: who needs the counts and finds no tally reads the answer himself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::protocol::Lengths;
 use crate::protocol::canonical::Usage;
 
-/// The token counts of one answer so far.
+/// What is known of one answer so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally(Arc<Mutex<Usage>>);
+pub(super) struct Tally(Arc<Mutex<Told>>);
+
+/// What has been told, and what has been said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// The upstream's own counts, as they come.
+    pub(super) usage: Usage,
+    /// Of a stream that is over, how much it said.
+    pub(super) said: Lengths,
+    /// Of a stream that is over, whether it came to its end: else the counts are not the last word.
+    pub(super) is_whole: bool,
+}
 
 impl Tally {
-    /// Replaces what is known.
-    pub(super) fn set(&self, usage: Usage) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = usage;
-    }
-
     /// What is known.
-    pub(super) fn get(&self) -> Usage {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ pub struct Notes {
     pub stream: bool,
     /// The attempts, in order.
     pub attempts: Vec<Attempt>,
-    /// Token counts of the answer.
+    /// Token counts of the answer, estimated where its upstream has told none.
     pub usage: Usage,
     /// The [`error_type`](crate::Error::error_type) that the client was told, as an HTTP error or at
     /// the end of a stream.

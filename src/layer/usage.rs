@@ -1,7 +1,9 @@
 //! Reads token counts off the passing answer, without touching a byte of it.
 //!
 //! Under Translate, so that it reads the upstream's own spelling; counts are merged as they come and
-//! written to the request's [`Trail`] when the answer ends, however it ends.
+//! written to the request's [`Trail`] when the answer ends, however it ends. What the upstream has not told then,
+//! because it never does or because the answer was cut, is estimated and marked (2.15, T021): from the length of
+//! the request and of what was said.
 
 use std::fmt;
 use std::future::Future;
@@ -14,15 +16,15 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::tally::Tally;
+use super::tally::{Tally, Told};
 use super::trail::Trail;
 use crate::error::Error;
 use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::Usage as Counts;
-use crate::protocol::{Observer, Protocol, sse, usage_of};
+use crate::protocol::{Estimator, Lengths, Observer, Operation, Protocol, lengths_of, sse, usage_of};
 
-/// Notes the token counts of answers in the request's [`Trail`].
+/// Notes the token counts of answers in the request's [`Trail`], estimated where the upstream tells none.
 ///
 /// # Example
 ///
@@ -90,9 +92,17 @@ where
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let trail = request.extensions().get::<Trail>().cloned();
-        let protocol = request.body().protocol();
-        ResponseFuture { inner: self.inner.call(request), protocol, trail }
+        let payload = request.body();
+        let protocol = payload.protocol();
+        // Nobody to tell, or no answer: nothing to read.
+        let is_read = payload.operation() == Operation::Generate;
+        let trail = request.extensions().get::<Trail>().filter(|_| is_read).cloned();
+        let asked = trail.map(|trail| Asked {
+            trail,
+            model: payload.model().into(),
+            body: payload.original_bytes().clone(),
+        });
+        ResponseFuture { inner: self.inner.call(request), protocol, asked }
     }
 }
 
@@ -102,8 +112,15 @@ pin_project! {
         #[pin]
         inner: F,
         protocol: Protocol,
-        trail: Option<Trail>,
+        asked: Option<Asked>,
     }
+}
+
+/// The request, until its answer begins.
+struct Asked {
+    trail: Trail,
+    model: Box<str>,
+    body: Bytes,
 }
 
 impl<F> fmt::Debug for ResponseFuture<F> {
@@ -123,16 +140,21 @@ where
         let this = self.project();
         let response = ready!(this.inner.poll(cx)).map_err(Into::into)?;
         let protocol = *this.protocol;
-        // Nobody to tell: nothing to read.
-        let reader = this.trail.take().map(|trail| Reader {
-            trail,
-            source: if let Some(tally) = response.extensions().get::<Tally>() {
-                Source::Tally(tally.clone())
-            } else if headers::is_event_stream(response.headers()) {
-                Source::Stream(Box::new((sse::Decoder::default(), Observer::new(protocol))))
-            } else {
-                Source::Document(protocol)
-            },
+        let reader = this.asked.take().map(|Asked { trail, model, body }| {
+            let tally = response.extensions().get::<Tally>().cloned();
+            let is_stream = headers::is_event_stream(response.headers());
+            // Bodies are not kept for as long as streams may last: what they weigh is looked at now, and only
+            // where the upstream has not told it first.
+            let is_told = tally.as_ref().is_some_and(|tally| tally.lock().usage.input.is_some());
+            let request = if is_told { Lengths::default() } else { Lengths::of_body(&body) };
+            let source = match tally {
+                Some(tally) => Source::Tally(tally),
+                None if is_stream => {
+                    Source::Stream(Box::new((sse::Decoder::default(), Observer::new(protocol))))
+                }
+                None => Source::Document(Told { is_whole: true, ..Told::default() }),
+            };
+            Reader { trail, model, request, protocol, is_stream, source }
         });
         Poll::Ready(Ok(response.map(|inner| ResponseBody { inner, reader })))
     }
@@ -141,6 +163,11 @@ where
 /// Reads one answer; notes what it has when it is dropped.
 struct Reader {
     trail: Trail,
+    model: Box<str>,
+    /// Nothing if the upstream has told its count already.
+    request: Lengths,
+    protocol: Protocol,
+    is_stream: bool,
     source: Source,
 }
 
@@ -149,7 +176,7 @@ enum Source {
     Tally(Tally),
     Stream(Box<(sse::Decoder, Observer)>),
     /// One frame holds it all: Classify has joined it.
-    Document(Protocol),
+    Document(Told),
 }
 
 impl Reader {
@@ -157,7 +184,12 @@ impl Reader {
         match &mut self.source {
             // Now, not at the end: who counts outside may know the end before this does.
             Source::Tally(tally) => {
-                let counts = tally.get();
+                let mut told = tally.lock();
+                if !self.is_stream && told.usage.output.is_none() && told.said == Lengths::default() {
+                    told.said = lengths_of(self.protocol, data);
+                }
+                let counts = told.usage;
+                drop(told);
                 self.note(&counts);
             }
             Source::Stream(both) => {
@@ -165,9 +197,11 @@ impl Reader {
                 // An event beyond the limit is Classify's to refuse.
                 let _ = decoder.push(data, |event| drop(observer.event(&event)));
             }
-            Source::Document(protocol) => {
-                let counts = usage_of(*protocol, data);
-                self.note(&counts);
+            Source::Document(told) => {
+                told.usage = usage_of(self.protocol, data);
+                if told.usage.output.is_none() {
+                    told.said = lengths_of(self.protocol, data);
+                }
             }
         }
     }
@@ -181,11 +215,19 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        match &self.source {
-            Source::Tally(tally) => self.note(&tally.get()),
-            Source::Stream(both) => self.note(&both.1.seen().usage),
-            Source::Document(_) => {}
+        let Told { usage, said, is_whole } = match &self.source {
+            Source::Tally(tally) => *tally.lock(),
+            Source::Stream(both) => {
+                let seen = both.1.seen();
+                Told { usage: seen.usage, said: seen.said, is_whole: seen.may_end }
+            }
+            Source::Document(told) => *told,
+        };
+        if usage.input.is_some() && usage.output.is_some() && is_whole {
+            return self.note(&usage);
         }
+        let estimator = Estimator::of_lengths(&self.model, self.request);
+        self.note(&estimator.complete(&usage, || said, !is_whole));
     }
 }
 
@@ -215,12 +257,16 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
+        let mut this = self.project();
+        let frame = ready!(this.inner.as_mut().poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
                 if let (Some(reader), Some(data)) = (this.reader.as_mut(), frame.data_ref()) {
                     reader.push(data);
+                }
+                // Nobody may ask for more.
+                if this.inner.is_end_stream() {
+                    *this.reader = None;
                 }
             }
             Some(Err(_)) | None => *this.reader = None,

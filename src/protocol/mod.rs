@@ -28,7 +28,7 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
-pub use count::{decode_count, encode_count, estimate_tokens, render_count};
+pub use count::{Estimator, Lengths, Meter, decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};
 pub use remote::{InlineMedia, Reach, RemoteMedia, inline_media, remote_media};
@@ -360,6 +360,8 @@ pub struct Observer {
 pub struct Observation {
     /// Token counts so far.
     pub usage: Usage,
+    /// How much has been said so far, for estimates where the counts are not told to the end.
+    pub said: Lengths,
     /// Whether the stream may end here as a complete answer.
     pub may_end: bool,
     /// Number of events seen.
@@ -404,6 +406,13 @@ impl Observer {
         }
         out
     }
+}
+
+/// How much a whole native answer says; nothing if it cannot be read.
+#[must_use]
+pub fn lengths_of(protocol: Protocol, body: &[u8]) -> Lengths {
+    let response = std::str::from_utf8(body).ok().and_then(|body| decode_response(protocol, body, 0).ok());
+    response.map_or_else(Lengths::default, |response| Lengths::of(&response))
 }
 
 /// Token counts of a whole native answer. Only the member that holds them is parsed.

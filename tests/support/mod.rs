@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod native;
 pub mod odd;
 pub mod recorded;
+pub mod series;
 pub mod talk;
 pub mod translations;
 pub mod upstream;

@@ -104,6 +104,7 @@ fn upstreams_override_what_is_said_for_all() {
     let config = config(
         "default_max_tokens: 100
 strict: true
+stop_emulation: true
 timeouts: { head: 10s, idle: off, request: 1h }
 circuit_breaker: { failures: 9, enabled: false }
 upstreams:
@@ -112,6 +113,8 @@ upstreams:
     token: d
     default_max_tokens: 200
     strict: false
+    stop_emulation: false
+    estimate_usage: true
     timeouts: { idle: 5, request: none }
     circuit_breaker: { open_for: 1m, enabled: true }
 ",
@@ -120,6 +123,8 @@ upstreams:
     assert_eq!((plain.timeouts, plain.circuit_breaker), (config.timeouts, config.circuit_breaker));
     assert_eq!((plain.default_max_tokens, own.default_max_tokens), (Some(100), Some(200)));
     assert_eq!((plain.strict, own.strict), (true, false));
+    assert_eq!((plain.stop_emulation, own.stop_emulation), (true, false));
+    assert_eq!((plain.estimate_usage, own.estimate_usage), (false, true));
     assert_eq!(own.timeouts.head, Some(Duration::from_secs(10)));
     assert_eq!((own.timeouts.idle, own.timeouts.request), (Some(Duration::from_secs(5)), None));
     assert_eq!(config.timeouts.idle, None);

@@ -69,6 +69,10 @@ fn the_values_of_the_example_are_the_defaults() {
     assert_eq!(example.allow_public_without_keys, default.allow_public_without_keys);
     assert_eq!(example.default_max_tokens, default.default_max_tokens);
     assert_eq!(example.strict, default.strict);
+    assert_eq!(
+        (example.stop_emulation, example.estimate_usage),
+        (default.stop_emulation, default.estimate_usage)
+    );
     assert_eq!(example.timeouts, default.timeouts);
     assert_eq!(
         (example.max_body_size, example.max_in_flight),

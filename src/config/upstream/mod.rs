@@ -48,6 +48,10 @@ pub struct Upstream {
     pub default_max_tokens: Option<u64>,
     /// Whether what cannot be translated exactly is refused instead of named in a header. Default false.
     pub strict: bool,
+    /// Whether the gateway looks for the stop sequences that its protocol does not take. Default false.
+    pub stop_emulation: bool,
+    /// Whether clients that can do without token counts get estimated ones where it tells none. Default false.
+    pub estimate_usage: bool,
     /// How long it may take.
     pub timeouts: Timeouts,
     /// When it rests.
@@ -79,6 +83,8 @@ impl Upstream {
             request_compression: Compression::None,
             default_max_tokens: None,
             strict: false,
+            stop_emulation: false,
+            estimate_usage: false,
             timeouts: Timeouts::default(),
             circuit_breaker: CircuitBreaker::default(),
             fetch_media: FetchMedia::default(),

@@ -132,6 +132,8 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         request_compression: compression(map),
         default_max_tokens: read::default_max_tokens(map).or(config.default_max_tokens),
         strict: read::boolean(map, "strict", config.strict),
+        stop_emulation: read::boolean(map, "stop_emulation", config.stop_emulation),
+        estimate_usage: read::boolean(map, "estimate_usage", config.estimate_usage),
         timeouts: map.section("timeouts", |map| read::timeouts(map, config.timeouts)),
         circuit_breaker: map
             .section("circuit_breaker", |map| read::circuit_breaker(map, config.circuit_breaker)),

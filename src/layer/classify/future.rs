@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use super::body::ResponseBody;
 use super::gather::{Gather, Step};
 use crate::error::{BoxError, Error};
-use crate::layer::tally::Tally;
+use crate::layer::tally::{Tally, Told};
 use crate::protocol::{Operation, Protocol};
 
 pin_project! {
@@ -87,7 +87,7 @@ where
                 Step::Failed(error) => return Poll::Ready(Err(error.with_head(&answer.head))),
                 Step::Document(bytes, usage) => {
                     let tally = Tally::default();
-                    tally.set(usage);
+                    *tally.lock() = Told { usage, is_whole: true, ..Told::default() };
                     answer.head.extensions.insert(tally);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }

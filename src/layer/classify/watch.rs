@@ -44,8 +44,15 @@ impl Watch {
         let usage = self.observer.seen().usage;
         if usage != self.told {
             self.told = usage;
-            self.tally.set(usage);
+            self.tally.lock().usage = usage;
         }
+    }
+
+    /// What only those need who know that it is over.
+    fn tell_end(&self) {
+        let seen = self.observer.seen();
+        let mut told = self.tally.lock();
+        (told.said, told.is_whole) = (seen.said, seen.may_end);
     }
 
     /// Looks at a frame; an error counts even behind content of the same frame.
@@ -66,6 +73,7 @@ impl Watch {
         let observer = &mut self.observer;
         self.decoder.finish(|event| note(&mut begun, observer.event(&event)));
         self.tell();
+        self.tell_end();
         begun
     }
 
@@ -88,6 +96,12 @@ impl Watch {
                 Error::Stream { error: Box::new(error), event }
             }
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.tell_end();
     }
 }
 

@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use recorded::{Recorded, RequestLabels};
+use recorded::{INPUT_KINDS, Recorded, RequestLabels};
 
 use super::trail::{Notes, Trail};
 use crate::protocol::{Endpoint, Protocol};
@@ -209,9 +209,15 @@ fn tokens(notes: &Notes, model: Option<Arc<str>>, recorded: &Recorded) {
         usage.output.map(|output| output.saturating_sub(usage.reasoning.unwrap_or(0))),
         usage.reasoning,
     ];
-    for (counter, count) in recorded.tokens(&served.upstream, model).iter().zip(counts) {
-        if let Some(count @ 1..) = count {
-            counter.increment(count);
+    let (input, output) = counts.split_at(INPUT_KINDS);
+    for (kinds, from, is_estimated) in
+        [(input, 0, usage.is_input_estimated), (output, INPUT_KINDS, usage.is_output_estimated)]
+    {
+        let counters = recorded.tokens(&served.upstream, model.clone(), is_estimated);
+        for (counter, count) in counters.iter().skip(from).zip(kinds) {
+            if let Some(count @ 1..) = count {
+                counter.increment(*count);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ pub const ATTEMPTS: &str = "aiproxy_upstream_attempts_total";
 pub const ATTEMPT_DURATION: &str = "aiproxy_upstream_ttft_seconds";
 /// Requests that moved from one upstream to another.
 pub const FAILOVERS: &str = "aiproxy_failovers_total";
-/// Tokens that upstreams reported.
+/// Tokens that upstreams reported, and estimates where they reported none or were cut off.
 pub const TOKENS: &str = "aiproxy_tokens_total";
 /// State of an upstream's breaker.
 pub const BREAKER_STATE: &str = "aiproxy_breaker_state";
@@ -53,7 +53,7 @@ pub fn describe() {
         "Time of an attempt to its first content or failure"
     );
     describe_counter!(FAILOVERS, "Requests that moved on from one upstream to another");
-    describe_counter!(TOKENS, "Tokens as reported by upstreams, by kind");
+    describe_counter!(TOKENS, "Tokens by kind, as reported by upstreams or else estimated");
     describe_gauge!(BREAKER_STATE, "Worst circuit of an upstream: 0 closed, 1 half-open, 2 open");
     describe_counter!(BREAKER_TRANSITIONS, "Circuits that opened, by reason");
     describe_counter!(TRANSLATION_LOSSES, "Fields that a translation dropped or approximated");

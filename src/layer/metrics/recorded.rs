@@ -16,7 +16,7 @@ use super::names;
 pub(super) struct Recorded {
     requests: Cache<RequestLabels, Arc<RequestHandles>>,
     attempts: Cache<(Arc<str>, &'static str), Arc<AttemptHandles>>,
-    tokens: Cache<(Arc<str>, Option<Arc<str>>), Arc<[Counter; 6]>>,
+    tokens: Cache<(Arc<str>, Option<Arc<str>>, bool), Arc<[Counter; 6]>>,
 }
 
 /// The labels of a request.
@@ -45,6 +45,9 @@ pub(super) struct AttemptHandles {
 /// The kinds of tokens, in the order of the counters.
 pub(super) const TOKEN_KINDS: [&str; 6] =
     ["input", "cache_read", "cache_write_5m", "cache_write_1h", "output", "reasoning"];
+
+/// How many of them are input.
+pub(super) const INPUT_KINDS: usize = 4;
 
 fn model_label(model: Option<&Arc<str>>) -> String {
     model.map_or_else(|| "other".to_owned(), |model| model.to_string())
@@ -79,13 +82,19 @@ impl Recorded {
         })
     }
 
-    pub(super) fn tokens(&self, upstream: &Arc<str>, model: Option<Arc<str>>) -> Arc<[Counter; 6]> {
-        self.tokens.get((upstream.clone(), model), |(upstream, model)| {
+    /// `is_estimated`: counted by the gateway, because the upstream has not told.
+    pub(super) fn tokens(
+        &self,
+        upstream: &Arc<str>,
+        model: Option<Arc<str>>,
+        is_estimated: bool,
+    ) -> Arc<[Counter; 6]> {
+        self.tokens.get((upstream.clone(), model, is_estimated), |(upstream, model, is_estimated)| {
             Arc::new(TOKEN_KINDS.map(|kind| {
                 counter!(
                     names::TOKENS,
                     "kind" => kind,
-                    "source" => "reported",
+                    "source" => if *is_estimated { "estimated" } else { "reported" },
                     "upstream" => upstream.to_string(),
                     "model" => model_label(model.as_ref())
                 )

@@ -6,24 +6,26 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
+use super::Plan;
 use super::state_store::Recording;
 use crate::error::{BoxError, Error};
-use crate::protocol::canonical::{ErrorView, Event, Exchange, FaultKind, FinishReason};
-use crate::protocol::{StreamDecoder, StreamEncoder, sse};
+use crate::protocol::canonical::{ErrorView, Event, FaultKind, FinishReason, StopFilter};
+use crate::protocol::{Meter, StreamDecoder, StreamEncoder, sse};
 
 pin_project! {
     /// A stream in the client's protocol, made of one in the upstream's, event by event.
     pub struct StreamBody<B> {
+        // None: nothing more is wanted of it.
         #[pin]
-        inner: B,
+        inner: Option<B>,
         machine: Machine,
         ended: bool,
     }
 }
 
 impl<B> StreamBody<B> {
-    pub(super) fn new(inner: B, exchange: &Exchange, recording: Option<Recording>) -> Self {
-        StreamBody { inner, machine: Machine::new(exchange, recording), ended: false }
+    pub(super) fn new(inner: B, plan: &mut Plan) -> Self {
+        StreamBody { inner: Some(inner), machine: Machine::new(plan), ended: false }
     }
 }
 
@@ -37,70 +39,93 @@ impl<B> fmt::Debug for StreamBody<B> {
 struct Machine {
     events: sse::Decoder,
     decoder: StreamDecoder,
-    encoder: StreamEncoder,
-    recording: Option<Recording>,
-    failure: Option<ErrorView>,
+    pipe: Pipe,
 }
 
 impl Machine {
-    fn new(exchange: &Exchange, recording: Option<Recording>) -> Self {
+    fn new(plan: &mut Plan) -> Self {
+        let Plan { exchange, stops, choices, estimator, shows_estimates, recording, .. } = plan;
         Machine {
             events: sse::Decoder::default(),
             decoder: StreamDecoder::new(exchange.upstream, exchange.seed),
-            encoder: StreamEncoder::new(exchange),
-            recording,
-            failure: None,
+            pipe: Pipe {
+                stops: (!stops.is_empty()).then(|| StopFilter::new(stops, *choices)),
+                meter: Meter::new(*estimator, exchange.client, *shows_estimates),
+                recording: recording.take(),
+                encoder: StreamEncoder::new(exchange),
+                failure: None,
+            },
         }
     }
 
     /// Translates what `feed` hands out of the event decoder.
     fn push(&mut self, data: &[u8], out: &mut Vec<u8>) {
-        let Machine { events, decoder, encoder, recording, failure } = self;
-        let mut sink = sink(encoder, recording, failure, out);
-        let fits = events.push(data, |event| decoder.event(&event, &mut sink));
+        let Machine { events, decoder, pipe } = self;
+        let fits = events.push(data, |event| decoder.event(&event, &mut |event| pipe.event(event, out)));
         if let Err(long) = fits {
-            sink(Event::Error(ErrorView::new(FaultKind::BadUpstream, long.to_string())));
+            pipe.event(Event::Error(ErrorView::new(FaultKind::BadUpstream, long.to_string())), out);
         }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
-        let Machine { events, decoder, encoder, recording, failure } = self;
-        let mut sink = sink(encoder, recording, failure, out);
-        events.finish(|event| decoder.event(&event, &mut sink));
-        decoder.finish(&mut sink);
+        let Machine { events, decoder, pipe } = self;
+        events.finish(|event| decoder.event(&event, &mut |event| pipe.event(event, out)));
+        decoder.finish(&mut |event| pipe.event(event, out));
     }
 
-    fn fail(&mut self, view: ErrorView, out: &mut Vec<u8>) {
-        let Machine { encoder, recording, failure, .. } = self;
-        sink(encoder, recording, failure, out)(Event::Error(view));
+    /// Whether the answer was ended here, and the upstream's is not wanted any more.
+    fn is_over(&self) -> bool {
+        self.pipe.stops.as_ref().is_some_and(StopFilter::is_over)
     }
 }
 
-/// Records and encodes each event; after an error nothing more is written.
-fn sink<'m>(
-    encoder: &'m mut StreamEncoder,
-    recording: &'m mut Option<Recording>,
-    failure: &'m mut Option<ErrorView>,
-    out: &'m mut Vec<u8>,
-) -> impl FnMut(Event<'_>) + 'm {
-    move |event| {
-        if failure.is_some() {
-            return;
+/// What each event goes through.
+struct Pipe {
+    stops: Option<StopFilter>,
+    meter: Meter,
+    recording: Option<Recording>,
+    encoder: StreamEncoder,
+    failure: Option<ErrorView>,
+}
+
+impl Pipe {
+    fn event(&mut self, event: Event<'_>, out: &mut Vec<u8>) {
+        let Pipe { stops, meter, recording, encoder, failure } = self;
+        // Also what is said behind a stop sequence was said, and is billed.
+        meter.see(&event);
+        let mut rest =
+            |event: Event<'_>| meter.pass(event, &mut |event| write(event, recording, encoder, failure, out));
+        match stops {
+            Some(stops) => stops.event(event, &mut rest),
+            None => rest(event),
         }
-        let event = match event {
-            // An agent must not take a broken call for a normal end (T162).
-            Event::Finish { finish, .. } if finish.reason == FinishReason::Malformed => {
-                Event::Error(ErrorView::new(FaultKind::BadUpstream, "the model made a malformed tool call"))
-            }
-            event => event,
-        };
-        if let Some(recording) = recording {
-            recording.event(&event);
+    }
+}
+
+/// Records and encodes an event; after an error nothing more is written.
+fn write(
+    event: Event<'_>,
+    recording: &mut Option<Recording>,
+    encoder: &mut StreamEncoder,
+    failure: &mut Option<ErrorView>,
+    out: &mut Vec<u8>,
+) {
+    if failure.is_some() {
+        return;
+    }
+    let event = match event {
+        // An agent must not take a broken call for a normal end (T162).
+        Event::Finish { finish, .. } if finish.reason == FinishReason::Malformed => {
+            Event::Error(ErrorView::new(FaultKind::BadUpstream, "the model made a malformed tool call"))
         }
-        encoder.event(&event, out);
-        if let Event::Error(view) = event {
-            *failure = Some(view);
-        }
+        event => event,
+    };
+    if let Some(recording) = recording {
+        recording.event(&event);
+    }
+    encoder.event(&event, out);
+    if let Event::Error(view) = event {
+        *failure = Some(view);
     }
 }
 
@@ -119,12 +144,20 @@ where
                 return Poll::Ready(None);
             }
             let mut out = Vec::new();
-            let error = match ready!(this.inner.as_mut().poll_frame(cx)) {
+            let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+                *this.ended = true;
+                return Poll::Ready(None);
+            };
+            let error = match ready!(inner.poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     // Other protocols say more around a word of text.
                     out.reserve((data.len() + data.len() / 2).max(512));
                     this.machine.push(&data, &mut out);
+                    if this.machine.is_over() {
+                        // Dropped, it is cancelled.
+                        this.inner.set(None);
+                    }
                     None
                 }
                 Some(Err(error)) => {
@@ -132,7 +165,7 @@ where
                         Error::Stream { error, .. } => *error,
                         error => error,
                     };
-                    this.machine.fail(error.view(), &mut out);
+                    this.machine.pipe.event(Event::Error(error.view()), &mut out);
                     Some(error)
                 }
                 None => {
@@ -143,7 +176,7 @@ where
             };
             // The failure leaves as an error, with the client's own error event in its hands, so that
             // the breaker outside sees it.
-            if let Some(view) = this.machine.failure.take() {
+            if let Some(view) = this.machine.pipe.failure.take() {
                 *this.ended = true;
                 let error = error.unwrap_or_else(|| Error::Codec(Box::new(view)));
                 return Poll::Ready(Some(Err(Error::Stream { error: Box::new(error), event: out.into() })));

@@ -11,8 +11,8 @@ use http_body::Body as HttpBody;
 use memchr::memmem;
 use pin_project_lite::pin_project;
 
-use super::read;
 use super::whole::Whole;
+use super::{ESTIMATED, USAGE, read};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::layer::trail::Unasked;
@@ -76,8 +76,7 @@ pub(super) fn estimated(payload: &Payload) -> Result<Response<Body>, Error> {
     let (_, request) = read(payload)?;
     let tokens = estimate_tokens(&request, payload.model());
     let mut response = answer(payload.protocol(), tokens);
-    // Nobody shall take it for the provider's own number (T176).
-    response.headers_mut().insert("x-aiproxy-usage", HeaderValue::from_static("estimated"));
+    response.headers_mut().insert(USAGE, ESTIMATED);
     response.extensions_mut().insert(Unasked);
     Ok(response)
 }

@@ -11,15 +11,14 @@ use pin_project_lite::pin_project;
 
 use super::body::StreamBody;
 use super::count::Counting;
-use super::state_store::Recording;
+use super::document::document;
+use super::losses::WARNINGS;
 use super::whole::Whole;
-use super::{Plan, WARNINGS, count, rewrite_head};
+use super::{ESTIMATED, Plan, USAGE, count, rewrite_head};
 use crate::body::Body as OutBody;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind};
-use crate::protocol::{StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
 
 pin_project! {
     /// Response future of [`Translate`](super::Translate).
@@ -114,10 +113,10 @@ where
             Some(reading) => reading,
             None => {
                 let (mut head, body) = ready!(inner.poll(cx)).map_err(Into::into)?.into_parts();
-                let Some(plan) = plan.take() else { return Poll::Pending };
+                let Some(mut plan) = plan.take() else { return Poll::Pending };
                 if plan.exchange.stream && headers::is_event_stream(&head.headers) {
+                    let body = StreamBody::new(body, &mut plan);
                     rewrite_head(&mut head, true, plan.warnings);
-                    let body = StreamBody::new(body, &plan.exchange, plan.recording);
                     return Poll::Ready(Ok(Response::from_parts(head, OutBody::new(body))));
                 }
                 Reading { head, whole: Whole::new(body), plan }
@@ -127,54 +126,14 @@ where
             *slot = Some(reading);
             return Poll::Pending;
         };
-        let Reading { mut head, plan, .. } = reading;
+        let Reading { mut head, mut plan, .. } = reading;
         let is_stream = headers::is_event_stream(&head.headers);
-        let bytes = document(&read?, is_stream, &plan.exchange, plan.recording)
-            .map_err(|view| Error::Codec(Box::new(view)))?;
+        let (bytes, has_estimates) =
+            document(&read?, is_stream, &mut plan).map_err(|view| Error::Codec(Box::new(view)))?;
         rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
+        if has_estimates {
+            head.headers.insert(USAGE, ESTIMATED);
+        }
         Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))))
     }
-}
-
-/// Translates a whole answer: to a document, or replayed as a stream for a client that wants one.
-fn document(
-    read: &[u8],
-    is_stream: bool,
-    exchange: &Exchange,
-    recording: Option<Recording>,
-) -> Result<Vec<u8>, ErrorView> {
-    let record = |response: &_| recording.into_iter().for_each(|recording| recording.whole(response));
-    let bad = |message: &str| ErrorView::new(FaultKind::BadUpstream, message);
-    let mut out = Vec::with_capacity(read.len() + read.len() / 4 + 256);
-    if is_stream {
-        let response = collect(read, exchange)?;
-        record(&response);
-        encode_response(&response, exchange, &mut out)?;
-        return Ok(out);
-    }
-    let text = std::str::from_utf8(read).map_err(|_| bad("the upstream's answer is not UTF-8"))?;
-    let response = decode_response(exchange.upstream, text, exchange.seed)?;
-    record(&response);
-    if exchange.stream {
-        let mut encoder = StreamEncoder::new(exchange);
-        response.replay(|event| encoder.event(&event, &mut out));
-    } else {
-        encode_response(&response, exchange, &mut out)?;
-    }
-    Ok(out)
-}
-
-/// Folds a stream that nobody asked for.
-fn collect(
-    read: &[u8],
-    exchange: &Exchange,
-) -> Result<crate::protocol::canonical::Response<'static>, ErrorView> {
-    let mut collector = Collector::default();
-    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
-    let mut events = sse::Decoder::default();
-    let mut sink = |event: sse::Event<'_>| decoder.event(&event, &mut |event| collector.event(event));
-    events.push(read, &mut sink).map_err(|long| ErrorView::new(FaultKind::BadUpstream, long.to_string()))?;
-    events.finish(&mut sink);
-    decoder.finish(&mut |event| collector.event(event));
-    collector.finish()
 }

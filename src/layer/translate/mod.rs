@@ -6,11 +6,16 @@
 //! answer unseen. Streams are translated event by event as they come, never buffered. The pure half is
 //! [`crate::protocol`].
 //!
+//! Two things that an upstream may lack the gateway does in its place: it looks for the stop sequences that the
+//! upstream does not take (2.4, if [told to](TranslateLayer::stop_emulation)), and it estimates token counts that
+//! were not told (2.15).
+//!
 //! A request that only asks for a count of its tokens goes to the upstream's own counter; where there is none it
 //! is answered here, with an estimate that says so in `x-aiproxy-usage` (6.2).
 
 mod body;
 mod count;
+mod document;
 mod future;
 mod losses;
 mod state_store;
@@ -20,7 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Extensions, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderName, HeaderValue, Request, Response, header};
 use http_body::Body;
 use tower::{Layer, Service};
 
@@ -31,9 +36,9 @@ use crate::clock;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
-use crate::protocol::canonical::{self, Exchange, FaultKind, Losses, Recorder};
+use crate::protocol::canonical::{self, Exchange, FaultKind, Losses, Recorder, take_untaken};
 use crate::protocol::{
-    Capabilities, Dialect, Operation, Overrides, Protocol, Target, decode_request, encode_count,
+    Capabilities, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
 };
 use crate::seeds::Seeds;
@@ -96,6 +101,8 @@ struct Settings {
     strict: bool,
     /// With the upstream's name in it.
     states: Option<(StateStore, Arc<str>)>,
+    stop_emulation: bool,
+    estimate_usage: bool,
 }
 
 impl Settings {
@@ -110,6 +117,10 @@ impl Settings {
     }
 }
 
+/// Says that token counts are the gateway's own guess: nobody shall take them for the provider's (T176).
+const USAGE: HeaderName = HeaderName::from_static("x-aiproxy-usage");
+const ESTIMATED: HeaderValue = HeaderValue::from_static("estimated");
+
 impl TranslateLayer {
     /// The upstream speaks this protocol.
     #[must_use]
@@ -121,6 +132,8 @@ impl TranslateLayer {
             default_max_tokens: None,
             strict: false,
             states: None,
+            stop_emulation: false,
+            estimate_usage: false,
         };
         TranslateLayer { settings: Arc::new(settings) }
     }
@@ -169,6 +182,24 @@ impl TranslateLayer {
         Arc::make_mut(&mut self.settings).states = store.into().map(|store| (store, upstream));
         self
     }
+
+    /// Looks for those stop sequences itself that the upstream does not take: the answer ends before the first
+    /// of them in its visible text, and a stream is cancelled there, so its token counts are estimates. Text that
+    /// may be the beginning of one is held back. Up to 64 sequences of at most 256 bytes. Default: false, they
+    /// are left out and named in `x-aiproxy-warnings` (T141).
+    #[must_use]
+    pub fn stop_emulation(mut self, stop_emulation: bool) -> Self {
+        Arc::make_mut(&mut self.settings).stop_emulation = stop_emulation;
+        self
+    }
+
+    /// Gives Chat and Responses clients estimated token counts where the upstream has told none. Default: false,
+    /// they get none; Anthropic and Gemini clients need numbers, and always get them (2.15).
+    #[must_use]
+    pub fn estimate_usage(mut self, estimate_usage: bool) -> Self {
+        Arc::make_mut(&mut self.settings).estimate_usage = estimate_usage;
+        self
+    }
 }
 
 impl<S> Layer<S> for TranslateLayer {
@@ -193,6 +224,11 @@ pub(super) struct Plan {
     pub(super) exchange: Exchange,
     pub(super) warnings: Option<HeaderValue>,
     recording: Option<Recording>,
+    /// Stop sequences that the upstream does not know of, and in how many choices to look for them.
+    pub(super) stops: Vec<String>,
+    pub(super) choices: usize,
+    pub(super) estimator: Estimator,
+    pub(super) shows_estimates: bool,
 }
 
 impl<S> Translate<S> {
@@ -248,6 +284,16 @@ impl<S> Translate<S> {
         let scope = self.scope(&parts.extensions, payload.model());
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
         let mut losses = Losses::default();
+        let stops = if settings.stop_emulation {
+            take_untaken(&mut canonical.output.stop, settings.upstream, &mut losses)
+        } else {
+            Vec::new()
+        };
+        let choices = match settings.upstream {
+            Protocol::OpenAi | Protocol::Gemini => canonical.output.n.unwrap_or(1),
+            // These have no choices.
+            Protocol::Anthropic | Protocol::Responses => 1,
+        };
         let mut out = Vec::with_capacity(body.len() + body.len() / 8 + 256);
         encode_request(settings.upstream, &canonical, &exchange, &target, &mut losses, &mut out)
             .map_err(|error| Error::Untranslatable(Box::new(error.view(body))))?;
@@ -260,7 +306,16 @@ impl<S> Translate<S> {
             stream,
             Bytes::from(out),
         );
-        Ok((as_json(parts, translated), Plan { exchange, warnings, recording }))
+        let plan = Plan {
+            exchange,
+            warnings,
+            recording,
+            stops,
+            choices: usize::try_from(choices).unwrap_or(usize::MAX),
+            estimator: Estimator::new(&canonical, payload.model()),
+            shows_estimates: settings.estimate_usage,
+        };
+        Ok((as_json(parts, translated), plan))
     }
 }
 

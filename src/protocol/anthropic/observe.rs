@@ -1,9 +1,13 @@
 //! What a relayed event means to those who only watch.
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
+
 use super::error;
 use super::usage::Counts;
 use crate::protocol::json::{self, Error, Reader};
-use crate::protocol::{Observation, Signal, sse};
+use crate::protocol::{Lengths, Observation, Signal, sse};
 
 /// How Anthropic and everybody after it begins the event that most streams consist of.
 const DELTA: &[u8] = br#"{"type":"content_block_delta""#;
@@ -11,15 +15,31 @@ const DELTA: &[u8] = br#"{"type":"content_block_delta""#;
 pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
     let data: &[u8] = &event.data;
     // Deltas carry neither counts nor the end. Only one with an empty text needs a closer look.
-    if data.starts_with(DELTA) && memchr::memmem::find(data, br#":"""#).is_none() {
+    if let Some(rest) = data.strip_prefix(DELTA)
+        && memmem::find(rest, br#":"""#).is_none()
+    {
+        add(rest, &mut state.said);
         return Signal::Content;
     }
     let Ok(document) = std::str::from_utf8(data) else { return Signal::Quiet };
     look(document, event.name.as_deref(), state).unwrap_or(Signal::Quiet)
 }
 
+/// Adds the text of a plain delta: its only member beside the type. A quote within a string is escaped, so
+/// what looks like the seam of two members is one.
+fn add(rest: &[u8], said: &mut Lengths) {
+    static SEAM: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(br#"_delta",""#));
+    let Some(member) = SEAM.find(rest).and_then(|at| rest.get(at + SEAM.needle().len()..)) else { return };
+    for key in [&br#"text":""#[..], br#"thinking":""#, br#"partial_json":""#] {
+        if let Some(text) = member.strip_prefix(key) {
+            said.add_string(text);
+        }
+    }
+}
+
 #[derive(Default)]
 struct Seen {
+    said: Lengths,
     has_text: bool,
     has_stop: bool,
     has_error: bool,
@@ -27,7 +47,7 @@ struct Seen {
 
 fn look(document: &str, name: Option<&[u8]>, state: &mut Observation) -> Result<Signal, Error> {
     let mut tag = None;
-    let mut seen = Seen::default();
+    let mut seen = Seen { said: state.said, ..Seen::default() };
     let mut counts = Counts::from(&state.usage);
     json::document(document, |key, value| {
         match key {
@@ -40,6 +60,12 @@ fn look(document: &str, name: Option<&[u8]>, state: &mut Observation) -> Result<
                 Ok::<_, Error>(())
             })?,
             "delta" => delta(value, &mut seen)?,
+            "content_block" => value.lenient_object(|key, value| {
+                if key == "type" && value.lenient_string()?.is_some_and(|kind| kind == "tool_use") {
+                    seen.said.add_call();
+                }
+                Ok::<_, Error>(())
+            })?,
             "error" => seen.has_error = !value.raw()?.is_null(),
             _ => {}
         }
@@ -53,6 +79,7 @@ fn look(document: &str, name: Option<&[u8]>, state: &mut Observation) -> Result<
         return Ok(Signal::Error(error::parse(200, document.as_bytes())));
     }
     state.usage = counts.usage();
+    state.said = seen.said;
     state.may_end |= tag == "message_stop";
     Ok(match tag.as_ref() {
         "content_block_start" => Signal::Content,
@@ -68,7 +95,11 @@ fn delta(reader: &mut Reader<'_>, seen: &mut Seen) -> Result<(), Error> {
             "type" => {}
             "stop_reason" => seen.has_stop |= value.lenient_string()?.is_some(),
             "text" | "thinking" | "partial_json" | "signature" => {
-                seen.has_text |= value.lenient_string()?.is_some_and(|text| !text.is_empty());
+                let text = value.lenient_string()?.unwrap_or_default();
+                seen.has_text |= !text.is_empty();
+                if key != "signature" {
+                    seen.said.add(text.as_escaped().as_bytes());
+                }
             }
             "citation" => seen.has_text = true,
             _ => {}

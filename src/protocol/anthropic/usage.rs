@@ -71,6 +71,8 @@ impl Counts {
             cache_write_1h: self.cache_write_1h,
             output: self.output,
             reasoning: self.reasoning,
+            is_input_estimated: false,
+            is_output_estimated: false,
         }
     }
 }

@@ -22,6 +22,7 @@ mod response;
 mod retry_hint;
 mod search;
 mod sequence;
+mod stop;
 mod usage;
 
 pub use call_state::{CallState, Recorder, last_said, restore};
@@ -43,4 +44,6 @@ pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
 pub(in crate::protocol) use retry_hint::retry_hint;
 pub use search::WebSearch;
 pub use sequence::Sequencer;
+pub(crate) use stop::most_stops;
+pub use stop::{StopFilter, take_untaken};
 pub use usage::Usage;

@@ -4,7 +4,8 @@ use crate::protocol::json::{Error, Reader};
 
 /// Token counts. `input` includes cached and cache-written tokens; `output` includes reasoning.
 ///
-/// Every field is what the upstream said, or nothing: a missing count is not zero.
+/// Every field is what the upstream said, or nothing: a missing count is not zero. What the gateway has put in
+/// its place is marked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// All input tokens.
@@ -19,6 +20,10 @@ pub struct Usage {
     pub output: Option<u64>,
     /// Of these, reasoning.
     pub reasoning: Option<u64>,
+    /// Whether `input` is the gateway's own guess.
+    pub is_input_estimated: bool,
+    /// Whether `output` is.
+    pub is_output_estimated: bool,
 }
 
 impl Usage {
@@ -35,6 +40,14 @@ impl Usage {
         take(&mut self.cache_write_1h, later.cache_write_1h);
         take(&mut self.output, later.output);
         take(&mut self.reasoning, later.reasoning);
+        self.is_input_estimated |= later.is_input_estimated;
+        self.is_output_estimated |= later.is_output_estimated;
+    }
+
+    /// Whether any of it is the gateway's own guess.
+    #[must_use]
+    pub fn is_estimated(&self) -> bool {
+        self.is_input_estimated || self.is_output_estimated
     }
 
     /// Reads one of the two objects in which OpenAI's protocols tell what the counts are made of.

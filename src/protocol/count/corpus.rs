@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::estimate_tokens;
-use crate::protocol::canonical::{Part, PartKind, Request};
-use crate::protocol::{Endpoint, Observer, Operation, Protocol, decode_request, sse, usage_of};
+use super::{Estimator, Lengths, estimate_tokens};
+use crate::protocol::canonical::{Collector, Part, PartKind, Request};
+use crate::protocol::{
+    Endpoint, Observer, Operation, Protocol, StreamDecoder, decode_request, decode_response, sse, usage_of,
+};
 
 fn billed(protocol: Protocol, item: &Value) -> Option<u64> {
     let answer = &item["response"];
@@ -77,13 +79,38 @@ fn measure(protocol: Protocol, item: &Value) -> Option<(u64, u64)> {
     is_plain(&request, body).then(|| (estimate_tokens(&request, model), billed))
 }
 
-#[test]
-fn t175_the_estimate_is_near_what_was_billed() {
+/// What a recorded answer says, and its bill, where all that is billed is to be seen.
+fn said(protocol: Protocol, item: &Value) -> Option<(Lengths, u64)> {
+    let answer = &item["response"];
+    let whole = answer["body"].to_string();
+    let response = match answer["sse"].as_str() {
+        Some(text) => {
+            let (mut collector, mut decoder) = (Collector::default(), StreamDecoder::new(protocol, 1));
+            let mut events = sse::Decoder::default();
+            let mut take = |event: &sse::Event<'_>| decoder.event(event, &mut |event| collector.event(event));
+            events.push(text.as_bytes(), |event| take(&event)).ok()?;
+            events.finish(|event| take(&event));
+            decoder.finish(&mut |event| collector.event(event));
+            collector.finish().ok()?
+        }
+        None => decode_response(protocol, &whole, 1).ok()?,
+    };
+    let mut parts = response.choices.iter().flat_map(|choice| &choice.parts);
+    let is_hidden = |part: &Part<'_>| {
+        matches!(part.kind, PartKind::Media(_) | PartKind::Opaque { .. } | PartKind::Reasoning { .. })
+    };
+    let billed = response.usage.output.filter(|billed| *billed >= 15)?;
+    let is_plain = response.usage.reasoning.unwrap_or(0) == 0 && !parts.any(is_hidden);
+    (is_plain && answer["status"] == 200).then(|| (Lengths::of(&response), billed))
+}
+
+/// The recorded exchanges with vendors' own models.
+fn exchanges() -> Option<Vec<(Protocol, Value)>> {
     let Some(root) = std::env::var_os("AIPROXY_CORPUS") else {
         println!("AIPROXY_CORPUS is not set: the estimate is not measured");
-        return;
+        return None;
     };
-    let mut percents = Vec::new();
+    let mut exchanges = Vec::new();
     for (protocol, folder) in [
         (Protocol::Anthropic, "anthropic_messages"),
         (Protocol::OpenAi, "openai_chat"),
@@ -93,18 +120,44 @@ fn t175_the_estimate_is_near_what_was_billed() {
         for entry in std::fs::read_dir(Path::new(&root).join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let item: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            if !is_vendors_own(protocol, &item) {
-                continue;
+            if is_vendors_own(protocol, &item) {
+                exchanges.push((protocol, item));
             }
-            let Some((guess, billed)) = measure(protocol, &item) else { continue };
-            println!("{}: guessed {guess}, billed {billed}", path.display());
-            assert!(guess * 10 >= billed * 9, "{}: guessed {guess}, billed {billed}", path.display());
-            percents.push(guess * 100 / billed);
         }
+    }
+    Some(exchanges)
+}
+
+#[test]
+fn t175_the_estimate_is_near_what_was_billed() {
+    let Some(exchanges) = exchanges() else { return };
+    let mut percents = Vec::new();
+    for (protocol, item) in &exchanges {
+        let Some((guess, billed)) = measure(*protocol, item) else { continue };
+        assert!(guess * 10 >= billed * 9, "guessed {guess}, billed {billed}: {}", item["request"]);
+        percents.push(guess * 100 / billed);
     }
     percents.sort_unstable();
     let at = |tenths: usize| percents[percents.len() * tenths / 10];
     println!("{} exchanges, percent of the bill: {percents:?}", percents.len());
     assert!(percents.len() >= 50, "{}", percents.len());
     assert!(at(5) < 120 && at(9) < 175, "half {}, nine of ten {}", at(5), at(9));
+}
+
+#[test]
+fn the_length_of_an_answer_tells_about_what_was_billed_for_it() {
+    let Some(exchanges) = exchanges() else { return };
+    let mut percents = Vec::new();
+    for (protocol, item) in &exchanges {
+        let Some((said, billed)) = said(*protocol, item) else { continue };
+        let body = &item["request"]["body"];
+        let model = body["model"].as_str().or(item["request"]["path"].as_str()).unwrap_or_default();
+        percents.push(Estimator::new(&Request::default(), model).output(&said) * 100 / billed);
+    }
+    percents.sort_unstable();
+    let at = |tenths: usize| percents[percents.len() * tenths / 10];
+    println!("{} answers, percent of the bill: {percents:?}", percents.len());
+    assert!(percents.len() >= 50, "{}", percents.len());
+    let (low, half, high) = (at(1), at(5), at(9));
+    assert!(low > 50 && (90..125).contains(&half) && high < 160, "{low} {half} {high}");
 }

@@ -67,11 +67,11 @@ impl Family {
         }
     }
 
-    pub(super) fn costs(self) -> Costs {
+    pub(super) fn costs(self) -> &'static Costs {
         match self {
-            Family::Claude => CLAUDE,
-            Family::OpenAi => OPENAI,
-            Family::Gemini => GEMINI,
+            Family::Claude => &CLAUDE,
+            Family::OpenAi => &OPENAI,
+            Family::Gemini => &GEMINI,
         }
     }
 

@@ -6,13 +6,13 @@ use crate::protocol::canonical::{Media, MediaKind, MediaSource};
 /// Adds a medium.
 pub(super) fn add(media: &Media<'_>, sum: &mut Sum) {
     if let Some(name) = &media.name {
-        sum.text(&name.decode());
+        sum.text(name);
     }
     if let Some(context) = &media.context {
-        sum.text(&context.decode());
+        sum.text(context);
     }
     let bytes = match &media.source {
-        MediaSource::Text(text) => return sum.text(&text.decode()),
+        MediaSource::Text(text) => return sum.text(text),
         MediaSource::Inline(base64) => base64.len() as u64 / 4 * 3,
         MediaSource::Url(_) | MediaSource::FileId(..) => 0,
     };

@@ -6,7 +6,7 @@ use super::plain;
 use super::usage::Counts;
 use crate::protocol::canonical::ErrorView;
 use crate::protocol::json::{Error, Kind, Reader};
-use crate::protocol::{Observation, Signal, sse};
+use crate::protocol::{Lengths, Observation, Signal, sse};
 
 /// What one event means.
 pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
@@ -18,15 +18,17 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
         if let Some(counts) = chunk.counts {
             counts.absorb(&mut state.usage);
         }
+        state.said.add(chunk.text.as_escaped().as_bytes());
         return if chunk.text.is_empty() { Signal::Quiet } else { Signal::Content };
     }
-    let mut seen = Seen::default();
+    let mut seen = Seen { said: state.said, ..Seen::default() };
     let read = each(&mut Reader::new(text), |chunk| seen.chunk(chunk));
     if let Some(error) = seen.error {
         return Signal::Error(error);
     }
     seen.counts.absorb(&mut state.usage);
     state.may_end |= seen.is_finished;
+    state.said = seen.said;
     // A chunk that cannot be read is the client's to judge, as it is relayed as it stands.
     match read.is_ok() && (seen.has_content || seen.is_finished) {
         true => Signal::Content,
@@ -36,6 +38,7 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
 
 #[derive(Default)]
 struct Seen {
+    said: Lengths,
     counts: Counts,
     has_content: bool,
     is_finished: bool,
@@ -77,13 +80,19 @@ impl Seen {
 
     /// Anything but empty text is content.
     fn part(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
-        if self.has_content {
-            return Ok(());
-        }
         reader.lenient_object(|key, value| {
             self.has_content |= match key {
-                "text" => value.lenient_string()?.is_some_and(|text| !text.is_empty()),
+                "text" => {
+                    let text = value.lenient_string()?.unwrap_or_default();
+                    self.said.add(text.as_escaped().as_bytes());
+                    !text.is_empty()
+                }
                 "thought" => false,
+                "functionCall" | "function_call" => {
+                    self.said.add_call();
+                    self.said.add(value.raw()?.as_str().as_bytes());
+                    true
+                }
                 _ => true,
             };
             Ok(())

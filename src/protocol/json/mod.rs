@@ -25,6 +25,7 @@ pub use object::Object;
 pub use path::path_at;
 pub use probe::{Members, Span, members};
 pub use reader::{Kind, Later, MAX_DEPTH, Reader};
+pub(super) use scan::rest_of_string;
 pub(crate) use text::string_from_utf8;
 pub use text::{Number, Raw, Str};
 pub use writer::Writer;

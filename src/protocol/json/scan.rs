@@ -17,6 +17,20 @@ pub(super) fn special(bytes: &[u8]) -> Option<usize> {
     special_in_words(head).or_else(|| if bytes.len() > SHORT { special_in_blocks(bytes) } else { None })
 }
 
+/// The string that `bytes` begin within, up to the quote that ends it.
+pub(in crate::protocol) fn rest_of_string(bytes: &[u8]) -> &[u8] {
+    let mut at = 0;
+    while let Some(next) = bytes.get(at..).and_then(special) {
+        at += next;
+        match bytes.get(at) {
+            Some(b'"') => return bytes.get(..at).unwrap_or(bytes),
+            Some(b'\\') => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes
+}
+
 fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }

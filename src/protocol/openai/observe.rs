@@ -10,7 +10,7 @@ use memchr::memmem;
 use crate::protocol::canonical::{ErrorView, Usage};
 use crate::protocol::json::{self, Error, Kind, Reader};
 use crate::protocol::openai::{error, reasoning, usage};
-use crate::protocol::{Observation, Signal, sse};
+use crate::protocol::{Lengths, Observation, Signal, sse};
 
 /// What the event means; updates what has been seen.
 pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
@@ -18,18 +18,19 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
         state.may_end = true;
         return Signal::Quiet;
     }
-    if is_plain_delta(&event.data) {
+    if is_plain_delta(&event.data, &mut state.said) {
         // Content after the finish of one choice belongs to another, which has its own to come.
         state.may_end = false;
         return Signal::Content;
     }
     let Ok(text) = std::str::from_utf8(&event.data) else { return Signal::Quiet };
-    let mut seen = Seen::default();
+    let mut seen = Seen { said: state.said, ..Seen::default() };
     if json::document(text, |key, value| seen.member(key, value)).is_err() {
         // Half an event or none of JSON: the client's parser will say what it thinks of it.
         return Signal::Quiet;
     }
     state.usage.merge(&seen.usage);
+    state.said = seen.said;
     match seen {
         Seen { failure: Some(failure), .. } => Signal::Error(failure),
         Seen { finish: true, .. } => {
@@ -48,6 +49,8 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
 /// made once: making one costs more than the search.
 struct Needles {
     begun: [(memmem::Finder<'static>, u8); 3],
+    name: memmem::Finder<'static>,
+    arguments: memmem::Finder<'static>,
     error: memmem::Finder<'static>,
     finish: memmem::Finder<'static>,
     usage: memmem::Finder<'static>,
@@ -61,23 +64,41 @@ static NEEDLES: LazyLock<Needles> = LazyLock::new(|| {
             (needle(r#""tool_calls":["#), b']'),
             (needle(r#""reasoning_content":""#), b'"'),
         ],
+        name: needle(r#""name":""#),
+        arguments: needle(r#""arguments":""#),
         error: needle(r#""error""#),
         finish: needle(r#""finish_reason""#),
         usage: needle(r#""usage""#),
     }
 });
 
-/// Whether the bytes hold text or pieces of a call, and nothing else that matters.
-fn is_plain_delta(data: &[u8]) -> bool {
+/// Whether the bytes hold text or pieces of a call, and nothing else that matters; if so, adds what they say.
+fn is_plain_delta(data: &[u8], said: &mut Lengths) -> bool {
     let needles = &*NEEDLES;
     // An empty value ends where it begins.
     let begun = |(key, end): &(memmem::Finder<'static>, u8)| {
-        after(data, key).is_some_and(|rest| rest.first() != Some(end))
+        after(data, key).filter(|rest| rest.first() != Some(end)).map(|rest| (rest, *end))
     };
-    needles.begun.iter().any(begun)
-        && needles.error.find(data).is_none()
-        && is_null(data, &needles.finish)
-        && is_null(data, &needles.usage)
+    let Some((rest, end)) = needles.begun.iter().find_map(begun) else { return false };
+    let is_plain =
+        needles.error.find(data).is_none() && is_null(data, &needles.finish) && is_null(data, &needles.usage);
+    match (is_plain, end) {
+        (false, _) => {}
+        (true, b'"') => said.add_string(rest),
+        (true, _) => add_calls(rest, said),
+    }
+    is_plain
+}
+
+fn add_calls(data: &[u8], said: &mut Lengths) {
+    if NEEDLES.name.find(data).is_some() {
+        said.add_call();
+    }
+    let mut rest = data;
+    while let Some(arguments) = after(rest, &NEEDLES.arguments) {
+        said.add_string(arguments);
+        rest = arguments;
+    }
 }
 
 fn after<'d>(data: &'d [u8], key: &memmem::Finder<'_>) -> Option<&'d [u8]> {
@@ -98,6 +119,7 @@ fn is_null(data: &[u8], key: &memmem::Finder<'_>) -> bool {
 
 #[derive(Default)]
 struct Seen {
+    said: Lengths,
     content: bool,
     finish: bool,
     usage: Usage,
@@ -135,7 +157,9 @@ impl Seen {
                     }
                     Ok::<_, Error>(())
                 })?;
-                self.content |= fields.text().is_some() || fields.state().is_some();
+                let text = fields.text();
+                self.content |= text.is_some() || fields.state().is_some();
+                self.said.add(text.unwrap_or_default().as_escaped().as_bytes());
             }
             _ => {}
         }
@@ -144,8 +168,17 @@ impl Seen {
 
     fn delta(&mut self, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
         self.content |= match (key, value.peek()?) {
-            ("content" | "refusal", Kind::String) => !value.string()?.is_empty(),
-            ("content" | "tool_calls" | "images", Kind::Array) => {
+            ("content" | "refusal", Kind::String) => {
+                let text = value.string()?;
+                self.said.add(text.as_escaped().as_bytes());
+                !text.is_empty()
+            }
+            ("tool_calls", Kind::Array) => {
+                let calls = value.raw()?;
+                add_calls(calls.as_str().as_bytes(), &mut self.said);
+                calls.as_str().contains('{')
+            }
+            ("content" | "images", Kind::Array) => {
                 let mut any = false;
                 value.array(|_| {
                     any = true;

@@ -5,14 +5,14 @@ use memchr::memmem;
 use super::error;
 use super::response::Members;
 use crate::protocol::json::{Error, Raw, Reader, Str};
-use crate::protocol::{Observation, Signal, sse};
+use crate::protocol::{Lengths, Observation, Signal, sse};
 
 #[cfg(test)]
 mod tests;
 
 /// What a native event means for a watcher. Runs on every event of every relayed stream.
 pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
-    if is_plain_delta(&event.data) {
+    if is_plain_delta(&event.data, &mut state.said) {
         return Signal::Content;
     }
     if event.is_done() {
@@ -24,7 +24,7 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
 
 /// Nearly all events are deltas with something in them. Told without reading the JSON: the type comes
 /// first as OpenAI writes it, a quote inside a value is escaped, and the members of a delta are flat.
-fn is_plain_delta(data: &[u8]) -> bool {
+fn is_plain_delta(data: &[u8], said: &mut Lengths) -> bool {
     const KINDS: [&[u8]; 5] = [
         b"output_text.delta\"",
         b"reasoning_summary_text.delta\"",
@@ -33,15 +33,23 @@ fn is_plain_delta(data: &[u8]) -> bool {
         b"custom_tool_call_input.delta\"",
     ];
     let Some(kind) = data.strip_prefix(b"{\"type\":\"response.") else { return false };
-    KINDS.iter().any(|known| kind.starts_with(known))
-        && memmem::find(kind, b",\"delta\":\"").is_some_and(|at| kind.get(at + 10) != Some(&b'"'))
-        && data.ends_with(b"}")
+    if !KINDS.iter().any(|known| kind.starts_with(known)) || !data.ends_with(b"}") {
+        return false;
+    }
+    let Some(delta) = memmem::find(kind, b",\"delta\":\"").and_then(|at| kind.get(at + 10..)) else {
+        return false;
+    };
+    let is_plain = delta.first() != Some(&b'"');
+    if is_plain {
+        said.add_string(delta);
+    }
+    is_plain
 }
 
 #[derive(Default)]
 struct Fields<'e> {
     kind: Str<'e>,
-    has_delta: bool,
+    delta: Str<'e>,
     item_kind: Str<'e>,
     response: Option<Raw<'e>>,
     error: bool,
@@ -53,7 +61,7 @@ fn read(event: &sse::Event<'_>, state: &mut Observation) -> Result<Signal, Error
     reader.object(|key, value| {
         match key {
             "type" => f.kind = value.lenient_string()?.unwrap_or_default(),
-            "delta" => f.has_delta = value.lenient_string()?.is_some_and(|delta| !delta.is_empty()),
+            "delta" => f.delta = value.lenient_string()?.unwrap_or_default(),
             "item" => f.item_kind = item_kind(value)?,
             "response" => f.response = Some(value.raw()?),
             "error" => f.error = !value.null()?,
@@ -75,12 +83,23 @@ fn read(event: &sse::Event<'_>, state: &mut Observation) -> Result<Signal, Error
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
             return terminal(&kind, f.response, state);
         }
+        "response.output_item.added"
+            if f.item_kind == "function_call" || f.item_kind == "custom_tool_call" =>
+        {
+            state.said.add_call();
+            Signal::Content
+        }
         // An empty message or reasoning item is only an opening.
         "response.output_item.added" if !matches!(&*f.item_kind.decode(), "message" | "reasoning" | "") => {
             Signal::Content
         }
         "response.output_item.done" => Signal::Content,
-        _ if f.has_delta => Signal::Content,
+        // Sound is no text.
+        "response.audio.delta" => Signal::Content,
+        _ if !f.delta.is_empty() => {
+            state.said.add(f.delta.as_escaped().as_bytes());
+            Signal::Content
+        }
         _ => Signal::Quiet,
     })
 }

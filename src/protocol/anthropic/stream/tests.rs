@@ -175,6 +175,7 @@ fn t153_t156_a_stream_means_what_its_answer_means() {
             cache_write_1h: Some(3),
             output: Some(31),
             reasoning: Some(7),
+            ..Usage::default()
         }
     );
     let mine = whole(&response, &exchange(Protocol::Anthropic));

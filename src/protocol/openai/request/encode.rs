@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::sampling;
 use crate::protocol::canonical::{
-    Action, Effort, Exchange, Format, Losses, ReasoningMode, Request, Sampling, Unsupported,
+    Action, Effort, Exchange, Format, Losses, ReasoningMode, Request, Sampling, Unsupported, most_stops,
 };
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Dialect, Protocol, RequestError, Target};
@@ -118,18 +118,17 @@ impl Encoder<'_> {
     }
 
     fn stop(&mut self, w: &mut Writer<'_>) {
-        /// What the API takes.
-        const MOST: usize = 4;
+        let most = most_stops(Protocol::OpenAi);
         let texts = || self.request.output.stop.iter().filter(|text| !text.is_empty());
         if texts().next().is_none() {
             return;
         }
         w.key("stop").begin_array();
-        texts().take(MOST).for_each(|text| {
+        texts().take(most).for_each(|text| {
             w.string(text);
         });
         w.end_array();
-        if texts().count() > MOST {
+        if texts().count() > most {
             self.losses.drop("stop");
         }
     }

@@ -2,13 +2,10 @@
 
 use super::Context;
 use crate::protocol::canonical::{
-    Action, Effort, Format, Losses, Reasoning, ReasoningMode, Unsupported, Visibility,
+    Action, Effort, Format, Losses, Reasoning, ReasoningMode, Unsupported, Visibility, most_stops,
 };
 use crate::protocol::json::{Error, Number, Reader, Str, Writer};
-use crate::protocol::{RequestError, Thinking};
-
-/// The API takes no more.
-const MOST_STOPS: usize = 5;
+use crate::protocol::{Protocol, RequestError, Thinking};
 
 /// Writes `generationConfig`, if there is anything to say.
 pub(super) fn write(
@@ -50,11 +47,12 @@ fn write_limits(context: &Context<'_>, losses: &mut Losses, w: &mut Writer<'_>) 
     }
     let stops: Vec<&Str<'_>> = output.stop.iter().filter(|stop| !stop.is_empty()).collect();
     if !stops.is_empty() {
-        if stops.len() > MOST_STOPS {
+        let most = most_stops(Protocol::Gemini);
+        if stops.len() > most {
             losses.drop("stop");
         }
         w.key("stopSequences").begin_array();
-        for stop in stops.into_iter().take(MOST_STOPS) {
+        for stop in stops.into_iter().take(most) {
             w.string(stop);
         }
         w.end_array();
