@@ -12,6 +12,7 @@
 use memchr::memmem::Finder;
 
 use super::event::{Delta, Event, PartHeader, PartMeta};
+use super::logprob::TokenLogprob;
 use super::losses::{Action, Losses};
 use super::response::{Collector, Finish, FinishReason, Response};
 use super::usage::Usage;
@@ -162,6 +163,10 @@ impl Choice {
                 Waiting::Start(part)
             }
             Event::Delta { part, delta, .. } if self.is_waiting() => Waiting::Delta(part, delta.into_owned()),
+            // They come before their text, of which perhaps not all is wanted.
+            Event::Delta { part, delta: Delta::Logprobs(tokens), .. } if self.is_in_text => {
+                Waiting::Delta(part, Delta::Logprobs(tokens).into_owned())
+            }
             Event::PartMeta { part, meta, .. } if self.is_waiting() => {
                 Waiting::Meta(part, PartMeta { opaque: meta.opaque.into_owned() })
             }
@@ -203,6 +208,7 @@ impl Choice {
 
     /// Ends the answer with the first `at` bytes of the held text.
     fn cut(&mut self, at: usize, sequence: &Finder<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        self.trim_logprobs(at);
         self.release(at, sink);
         // What belongs to the part that ends here; a part that would begin here does not.
         for (_, event) in std::mem::take(&mut self.waiting).into_iter().take_while(|(at, _)| *at == 0) {
@@ -219,6 +225,22 @@ impl Choice {
         let stop_sequence = Some(Str::escape(String::from_utf8_lossy(sequence.needle())));
         let finish = Finish { stop_sequence, ..Finish::new(FinishReason::StopSequence) };
         sink(Event::Finish { choice: self.index, finish });
+    }
+
+    /// Takes out the tokens that reach beyond the first `end` bytes of the held text.
+    fn trim_logprobs(&mut self, end: usize) {
+        for (from, event) in &mut self.waiting {
+            let Waiting::Delta(_, Delta::Logprobs(tokens)) = event else { continue };
+            let mut room = end.saturating_sub(*from);
+            let fits = |token: &&TokenLogprob<'_>| {
+                let rest = room.checked_sub(token.token.decode().len());
+                room = rest.unwrap_or(0);
+                rest.is_some()
+            };
+            let kept = tokens.iter().take_while(fits).count();
+            tokens.truncate(kept);
+        }
+        self.waiting.retain(|(_, event)| !matches!(event, Waiting::Delta(_, delta) if delta.is_empty()));
     }
 
     /// Passes on all that waits.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::canonical::{Citation, ErrorView, FaultKind};
+use crate::protocol::json::Number;
 
 fn sequences(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
@@ -27,6 +28,10 @@ impl Log {
                     self.text.push_str(&text.decode());
                 }
                 format!("{choice}.{part} {}", text.decode())
+            }
+            Event::Delta { delta: Delta::Logprobs(tokens), .. } => {
+                let tokens: Vec<_> = tokens.iter().map(|token| token.token.decode()).collect();
+                format!("tokens {}", tokens.join("|"))
             }
             Event::Delta { .. } => "delta".to_owned(),
             Event::PartMeta { .. } => "meta".to_owned(),
@@ -170,6 +175,35 @@ fn sources_stay_behind_the_words_that_rest_on_them() {
     let words = run(&["END"], 1, events);
     assert_eq!(words[..6], ["start 0.0 text", "delta", "0.0 so ", "0.0 E", "delta", "0.0 x"]);
     assert_eq!(words[6..8], ["delta", "end 0.0"]);
+}
+
+#[test]
+fn tokens_beyond_the_end_are_not_told_either() {
+    let tokens = |part: u32, texts: &[&str]| {
+        let tokens = texts.iter().map(|text| TokenLogprob {
+            token: Str::from((*text).to_owned()),
+            logprob: Number::from_json("-0.5"),
+            bytes: None,
+            top: Vec::new(),
+        });
+        Event::Delta { choice: 0, part, delta: Delta::Logprobs(tokens.collect()) }
+    };
+    let events = vec![
+        start(0, 0),
+        tokens(0, &["so", " E"]),
+        text(0, 0, "so E"),
+        tokens(0, &["N"]),
+        text(0, 0, "N"),
+        tokens(0, &["D", " more"]),
+        text(0, 0, "D more"),
+    ];
+    let words = run(&["END"], 1, events);
+    // What was passed on with its text cannot be taken back.
+    assert_eq!(words[..4], ["start 0.0 text", "tokens so| E", "0.0 so ", "end 0.0"]);
+    let words = run(&["END"], 1, vec![start(0, 0), tokens(0, &["a", "E", "ND"]), text(0, 0, "aEND")]);
+    assert_eq!(words[..4], ["start 0.0 text", "tokens a", "0.0 a", "end 0.0"]);
+    let words = run(&["END"], 1, vec![start(0, 0), text(0, 0, "a"), tokens(0, &["END"]), text(0, 0, "END")]);
+    assert_eq!(words[..3], ["start 0.0 text", "0.0 a", "end 0.0"]);
 }
 
 #[test]
