@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::protocol::canonical::{ErrorView, FaultKind};
-use crate::protocol::{Protocol, parse_error};
+use crate::protocol::{Protocol, parse_error, without_account};
 
 /// A boxed error of any kind, as tower spells it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -80,9 +80,10 @@ pub struct UpstreamError {
 }
 
 impl UpstreamError {
-    /// Reads an error answer.
+    /// Reads an error answer. What it tells of the gateway's account is crossed out.
     #[must_use]
     pub fn new(protocol: Protocol, status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        let body = without_account(&body).map_or(body, Bytes::from);
         let mut view = parse_error(protocol, status.as_u16(), &body);
         // A header is meant for machines; the body's hint may be a sentence.
         if let Some(wait) = crate::headers::retry_after(&headers) {

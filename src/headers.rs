@@ -23,7 +23,10 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Headers of an upstream's answer that never reach a client: they belong to the connection, to the
 /// account, or to a body that the gateway may have rewritten.
-const NOT_FOR_CLIENTS: [HeaderName; 5] = [
+const NOT_FOR_CLIENTS: [HeaderName; 8] = [
+    HeaderName::from_static("anthropic-organization-id"),
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("openai-project"),
     header::SET_COOKIE,
     header::CONTENT_LENGTH,
     header::ALT_SVC,

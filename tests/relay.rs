@@ -6,6 +6,7 @@ mod support;
 use support::client::{Client, post};
 use support::gateway::{Served, gateway, upstream};
 use support::recorded::{self, Recorded, Recording};
+use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
 use support::{Protocol, native};
 
@@ -304,5 +305,69 @@ async fn tokens_are_counted_by_the_upstream() {
         let reply = client.send(post(path, body)).await;
         assert_eq!((reply.status, reply.text()), (200, answer), "{protocol}");
         assert_eq!(provider.only().target, format!("POST {path}"), "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn events_are_a_stream_whatever_their_server_calls_them_and_however_old_it_is() {
+    const OLD: &str = "HTTP/1.0 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    let named = |head: &'static str| Answer::raw(head).frames(native::stream(Protocol::OpenAi)).end();
+    for (what, answer) in [
+        ("text", named("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n")),
+        (
+            "JSON",
+            named("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"),
+        ),
+        ("nothing", named("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")),
+        ("old", Answer::raw(OLD).cut()),
+    ] {
+        let provider = Upstream::always(answer).await;
+        let served = Served::start(gateway([upstream("only", Protocol::OpenAi, &provider.url())])).await;
+        for client in [Protocol::OpenAi, Protocol::Anthropic] {
+            let request = Talk::new("m", "Hi").stream(true).request(client);
+            let response = Client::new(served.addr).open(request).await;
+            assert_eq!(
+                (response.status().as_u16(), response.version()),
+                (200, http::Version::HTTP_11),
+                "{what}"
+            );
+            assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8", "{what}");
+            let mut text = String::new();
+            support::client::read_rest(response.into_body(), &mut text).await;
+            assert!(text.contains("[DONE]") || text.contains("message_stop"), "{what}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_gateways_account_stays_with_the_gateway() {
+    let words = "Rate limit reached for org-AbC123dEf456GhI7 on requests";
+    let error = native::error(Protocol::OpenAi, 429, words).to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("openai-organization", "org-name"),
+        ("anthropic-organization-id", "0b1c"),
+        ("openai-project", "proj_x"),
+    ];
+    for (status, body) in [(200, native::document(Protocol::OpenAi).to_string()), (429, error.clone())] {
+        let provider = Upstream::always(Answer::with_headers(status, &headers, body)).await;
+        let served = Served::start(gateway([upstream("only", Protocol::OpenAi, &provider.url())])).await;
+        for client in [Protocol::OpenAi, Protocol::Gemini] {
+            let reply = Client::new(served.addr).send(Talk::new("m", "Hi").request(client)).await;
+            for (name, _) in &headers[1..] {
+                assert_eq!(reply.header(name), None, "{client} {status}");
+            }
+            if status == 429 {
+                assert!(reply.text().contains("reached for org-*** on requests"), "{}", reply.text());
+            }
+            if (client, reply.status) == (Protocol::OpenAi, 429) {
+                assert_eq!(
+                    reply.text(),
+                    error.replace("org-AbC123dEf456GhI7", "org-***"),
+                    "and nothing else"
+                );
+                break;
+            }
+        }
     }
 }

@@ -10,6 +10,8 @@
 //! over protocols. References like T032 are the numbered traps of the translation specification;
 //! tests are named after them.
 
+#[cfg(feature = "layers")]
+mod account;
 pub mod anthropic;
 pub mod canonical;
 mod count;
@@ -28,6 +30,8 @@ use std::fmt;
 
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
+#[cfg(feature = "layers")]
+pub(crate) use account::without_account;
 pub use count::{Estimator, Lengths, Meter, decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};

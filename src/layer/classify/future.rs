@@ -4,14 +4,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::Response;
 use http::response::Parts;
+use http::{HeaderValue, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::body::ResponseBody;
 use super::gather::{Gather, Step};
 use crate::error::{BoxError, Error};
+use crate::headers;
 use crate::layer::tally::{Tally, Told};
 use crate::protocol::{Operation, Protocol};
 
@@ -93,6 +94,11 @@ where
                 }
                 Step::Stream(watch, held) => {
                     answer.head.extensions.insert(watch.tally());
+                    // Whatever it was called: everybody outside goes by the header.
+                    if !headers::is_event_stream(&answer.head.headers) {
+                        let events = HeaderValue::from_static("text/event-stream");
+                        answer.head.headers.insert(header::CONTENT_TYPE, events);
+                    }
                     let body = ResponseBody::stream(held, answer.body, watch);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, body)));
                 }

@@ -94,6 +94,10 @@ impl Gather {
                 read.extend_from_slice(data.get(..room).unwrap_or_default());
                 if read.len() < ERROR_LIMIT { Step::More } else { reported(self.protocol, *status, read) }
             }
+            Reading::Document(_, joined) if joined.is_empty() && is_events(&data) => {
+                self.reading = Reading::Stream(Box::new(Watch::new(self.protocol)), VecDeque::new(), 0);
+                self.push(data)
+            }
             Reading::Document(_, joined) => {
                 if joined.len() + data.len() > self.limit {
                     return failed(Error::codec("the upstream's answer is too large"));
@@ -173,6 +177,13 @@ fn failed(error: Error) -> Step {
 fn reported(protocol: Protocol, status: StatusCode, read: &mut BytesMut) -> Step {
     let body = std::mem::take(read).freeze();
     Step::Failed(Failure::Reported { protocol, status, body, view: None })
+}
+
+/// Whether a body of another content type begins as events do, and no JSON does: some servers and proxies name
+/// them wrongly (3.1).
+fn is_events(data: &[u8]) -> bool {
+    let begin: &[&[u8]] = &[b"data:", b"event:", b"id:", b"retry:", b":"];
+    begin.iter().any(|field| data.starts_with(field))
 }
 
 /// The top-level members to look at: an error (T017), up to three that make it an answer, and the token

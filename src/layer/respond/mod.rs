@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
@@ -203,6 +203,8 @@ where
 fn answer<B>(response: Response<B>, client: Client) -> Response<ResponseBody<B>> {
     let (mut head, body) = response.into_parts();
     headers::strip_response(&mut head.headers);
+    // The upstream's version is its own connection's.
+    head.version = Version::HTTP_11;
     if !headers::is_event_stream(&head.headers) {
         return Response::from_parts(head, ResponseBody::document(body));
     }
