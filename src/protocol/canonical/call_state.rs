@@ -168,9 +168,16 @@ impl Recorder {
         }
     }
 
-    fn opened(&self, header: &PartHeader<'_>) -> Open {
+    fn opened(&mut self, header: &PartHeader<'_>) -> Open {
         match header {
             PartHeader::Text | PartHeader::Refusal => Open::Text,
+            // Where reasoning is signed, calls are not.
+            PartHeader::ToolCall { .. }
+                if self.reasoning == Kept::Signed && self.state.thoughts.is_empty() =>
+            {
+                self.called(None);
+                Open::Other
+            }
             PartHeader::ToolCall { id, .. } => Open::Call { id: id.clone().into_owned(), opaque: None },
             PartHeader::Reasoning | PartHeader::Redacted if self.reasoning != Kept::Nothing => {
                 let redacted = matches!(header, PartHeader::Redacted);
