@@ -45,7 +45,7 @@ FURTHER = {
     "MessageCreateParamsNonStreaming": SAMPLING,
     "MessageCreateParamsStreaming": SAMPLING,
     "ChatCompletionMessage": REASONING,
-    # A whole message has `annotations`; in streams OpenRouter and Perplexity send them like this.
+    # A whole message has `annotations`; in streams OpenRouter sends them like this.
     "ChoiceDelta": REASONING | {"annotations": "list"},
     "ChatCompletionMessageFunctionToolCall": {"extra_content": "dict"},
     "ChoiceDeltaToolCall": {"extra_content": "dict"},
@@ -276,8 +276,10 @@ PARTS = {"request.json": "request", "answer.json": "answer", "answer.sse": "stre
 
 def files(folder):
     for path in sorted(folder.glob("*/*")):
-        name, suffix = re.fullmatch(r"(.*?)((?:\.\w+){2})", path.name.replace(".folded", "")).groups()
-        yield path.parent.name, name, PARTS[suffix[1:]], path
+        name, suffix = re.fullmatch(r"(.*?)\.(\w+\.\w+)", path.name.replace(".folded", "")).groups()
+        pair, part = path.parent.name, PARTS[suffix]
+        if part != "error" or type_of(pair.split("-to-")[-1], part):
+            yield pair, name, part, path
 
 
 class Findings:
