@@ -80,6 +80,10 @@ fn a_search_that_was_asked_for_is_not_skipped_in_silence() {
     assert!(matches!(refused, Err(RequestError::Unsupported(_))), "{refused:?}");
     let (body, _) = sent(Protocol::Anthropic, Protocol::Gemini, &search()).unwrap();
     assert_eq!(body["tools"], json!([{"googleSearch": {}}]));
+    assert_eq!(body.get("toolConfig"), None, "there is no function to call: {body}");
+    let (body, _) = sent(Protocol::Anthropic, Protocol::Responses, &search()).unwrap();
+    assert_eq!(body["tools"], json!([{"type": "web_search"}]));
+    assert_eq!(body["tool_choice"], json!({"type": "web_search"}));
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ impl Sum {
                 self.parts(content);
             }
             // Only its own protocol reads it: this upstream will not get it.
-            PartKind::Opaque { .. } => {}
+            PartKind::Opaque { .. } | PartKind::WebSearchCall(_) => {}
         }
     }
 

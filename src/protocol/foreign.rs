@@ -1,8 +1,8 @@
 //! What other providers left in a conversation, and its present provider would refuse (T104, T105, T132).
 //!
 //! A client sends its history back as it got it. When a conversation has moved from one provider to another, there
-//! is reasoning in it that only its maker can read, in an envelope of ours (1.8), and sources that only Anthropic
-//! could have signed. Where client and upstream speak the same protocol, just these are taken out; every other byte
+//! is reasoning in it that only its maker can read, in an envelope of ours (1.8), and sources and findings of searches
+//! that only Anthropic could have signed. Where client and upstream speak the same protocol, just these are taken out; every other byte
 //! stays the client's.
 
 use super::canonical::{Losses, envelope};
@@ -297,6 +297,43 @@ mod tests {
             format!("[{foreign}]"),
         ] {
             assert_eq!(cut(Protocol::Anthropic, &same), None, "{same}");
+        }
+    }
+
+    #[test]
+    fn t132_searches_that_anthropic_never_ran_go_with_their_findings() {
+        let body = |list: &str| {
+            format!(
+                r#"{{"thinking":{{"type":"enabled","budget_tokens":2000}},"messages":[{{"role":"user","content":"q"}},{{"role":"assistant","content":[{list}]}},{{"role":"user","content":"and?"}}]}}"#
+            )
+        };
+        let call = |id: &str| {
+            format!(r#"{{"type":"server_tool_use","id":"{id}","name":"web_search","input":{{"query":"q"}}}}"#)
+        };
+        let found = |id: &str, signed: &str| {
+            let finding = format!(
+                r#"{{"type":"web_search_result","url":"u","title":"t","encrypted_content":{signed},"page_age":null}}"#
+            );
+            format!(
+                r#"{{"type":"web_search_tool_result","tool_use_id":"{id}","content":[{finding},{finding}]}}"#
+            )
+        };
+        let ours = format!("{},{}", call("srvtoolu_1"), found("srvtoolu_1", r#" """#));
+        let own = format!("{},{}", call("srvtoolu_2"), found("srvtoolu_2", r#""EqgfCio""#));
+        let text = r#"{"type":"text","text":"a"}"#;
+        // They were the gateway's own words: nothing of the client's is lost.
+        for (list, left) in [
+            (format!("{ours},{text}"), text.to_owned()),
+            (format!("{text},{ours}"), text.to_owned()),
+            (format!("{ours},{own},{text}"), format!("{own},{text}")),
+        ] {
+            assert_eq!(cut(Protocol::Anthropic, &body(&list)), Some((body(&left), String::new())), "{list}");
+        }
+        let emptied = r#"{"thinking":{"type":"enabled","budget_tokens":2000},"messages":[{"role":"user","content":"q"},{"role":"user","content":"and?"}]}"#;
+        assert_eq!(cut(Protocol::Anthropic, &body(&ours)), Some((emptied.to_owned(), String::new())));
+        let elsewhere = found("srvtoolu_1", r#""""#).replace("web_search_tool_result", "tool_result");
+        for same in [own, format!("{},{elsewhere}", call("srvtoolu_1"))] {
+            assert_eq!(cut(Protocol::Anthropic, &body(&same)), None, "{same}");
         }
     }
 

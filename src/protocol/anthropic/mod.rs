@@ -32,6 +32,7 @@ mod finish;
 pub(super) mod observe;
 pub(super) mod request;
 pub(super) mod response;
+mod search;
 mod state;
 pub(super) mod stream;
 pub(super) mod usage;

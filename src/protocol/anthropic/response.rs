@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::block::{Block, citation};
 use super::finish::{self, Stop};
 use super::request::input;
+use super::search::{self, Searches, Step};
 use super::state::{self, CallIds};
 use super::usage::{self, Counts};
 use super::{ANSWER_TOOL, error};
@@ -13,7 +14,7 @@ use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Exchange, FaultKind, FinishReason, IdSource, Losses, Media, Opaque,
     OpaqueKind, Part, PartKind, Provider, Response,
 };
-use crate::protocol::json::{self, Error, Reader, Str, Writer};
+use crate::protocol::json::{self, Error, Raw, Reader, Str, Writer};
 
 /// Reads an upstream's whole answer.
 ///
@@ -30,6 +31,8 @@ pub(crate) fn decode(body: &str) -> Result<Response<'_>, ErrorView> {
         ErrorView::new(FaultKind::BadUpstream, format!("the upstream's answer cannot be read: {why}"))
     };
     read.map_err(|error| unreadable(&error))?;
+    let unanswered = decoder.searches.rest();
+    decoder.give_up(unanswered);
     if !decoder.has_content {
         return Err(unreadable(&"it has no content"));
     }
@@ -50,6 +53,7 @@ struct Decoder<'a> {
     model: Str<'a>,
     parts: Vec<Part<'a>>,
     citations: Vec<(usize, Citation<'a>)>,
+    searches: Searches,
     stop: Stop<'a>,
     counts: Counts,
     has_content: bool,
@@ -75,6 +79,16 @@ impl<'a> Decoder<'a> {
     }
 
     fn block(&mut self, block: Block<'a>) -> Result<(), Error> {
+        match self.searches.take(&block)? {
+            Step::Other => {}
+            Step::Waits => return Ok(()),
+            Step::Over(call) => {
+                self.parts.push(Part::new(PartKind::WebSearchCall(call)));
+                return Ok(());
+            }
+        }
+        let unanswered = self.searches.given_up(&block.tag.as_ref().map(Str::decode).unwrap_or_default());
+        self.give_up(unanswered);
         if let Some(mut reader) = block.citations.clone() {
             let at = self.parts.len();
             reader.lenient_array(|item| {
@@ -86,6 +100,15 @@ impl<'a> Decoder<'a> {
         self.has_calls |= matches!(part.kind, PartKind::ToolCall { .. });
         self.parts.push(part);
         Ok(())
+    }
+
+    fn give_up(&mut self, searches: Vec<Raw<'static>>) {
+        let tag = Str::from_escaped("server_tool_use");
+        self.parts.extend(
+            searches.into_iter().map(|raw| {
+                Part::new(PartKind::Opaque { protocol: Protocol::Anthropic, tag: tag.clone(), raw })
+            }),
+        );
     }
 }
 
@@ -179,7 +202,11 @@ pub(crate) fn encode(
     w.end_array();
     finish::write(&choice.finish, &mut w);
     w.key("usage");
-    usage::write(&response.usage, &mut w);
+    let searches = choice.parts.iter().map(|part| match &part.kind {
+        PartKind::WebSearchCall(call) => call.count(),
+        _ => 0,
+    });
+    usage::write(&response.usage, searches.sum(), &mut w);
     w.end_object();
     Ok(())
 }
@@ -218,6 +245,16 @@ fn content<'c>(
             w.end_object();
         }
         PartKind::Media(Media { mime, .. }) => visible(&placeholder(mime), citations, w),
+        PartKind::WebSearchCall(call) => match call.told_in(Protocol::Anthropic) {
+            Some(blocks) => blocks.iter().for_each(|block| {
+                w.raw(block);
+            }),
+            None => {
+                let id = ids.search(&call.id);
+                search::write_call(&id, Some(&call.query()), w);
+                search::write_result(&id, call, w);
+            }
+        },
         PartKind::Opaque { protocol: Protocol::Anthropic, raw, .. } => {
             w.raw(raw);
         }

@@ -64,8 +64,26 @@ impl CallIds {
         {
             return id.clone().into_owned();
         }
-        let made = derived_id("call_", format!("{}/{}/{plain}", self.seed, self.count).as_bytes());
-        Str::from(made)
+        self.made("call_", &plain)
+    }
+
+    /// The id to show for the next search of the web: clients and Anthropic know such ids by their beginning.
+    pub(super) fn search(&mut self, id: &Str<'_>) -> Str<'static> {
+        let plain = id.decode();
+        let usable = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        self.count += 1;
+        if plain.starts_with("srvtoolu_")
+            && plain.len() <= 256
+            && plain.chars().all(usable)
+            && self.seen.insert(plain.to_string())
+        {
+            return id.clone().into_owned();
+        }
+        self.made("srvtoolu_", &plain)
+    }
+
+    fn made(&self, prefix: &str, plain: &str) -> Str<'static> {
+        Str::from(derived_id(prefix, format!("{}/{}/{plain}", self.seed, self.count).as_bytes()))
     }
 }
 

@@ -104,8 +104,9 @@ fn written(usage: &Usage) -> Option<u64> {
     }
 }
 
-/// Writes a `usage` object. SDKs crash on `null` counts, so unknown is 0 (T158).
-pub(super) fn write(usage: &Usage, w: &mut Writer<'_>) {
+/// Writes a `usage` object. SDKs crash on `null` counts, so unknown is 0 (T158). `searches` are those that the
+/// answer tells of: no other protocol counts them.
+pub(super) fn write(usage: &Usage, searches: u64, w: &mut Writer<'_>) {
     w.begin_object();
     w.key("input_tokens").u64(usage.fresh_input());
     w.key("cache_creation_input_tokens").u64(written(usage).unwrap_or(0));
@@ -120,6 +121,12 @@ pub(super) fn write(usage: &Usage, w: &mut Writer<'_>) {
     if let Some(reasoning) = usage.reasoning {
         w.key("output_tokens_details").begin_object();
         w.key("thinking_tokens").u64(reasoning);
+        w.end_object();
+    }
+    if searches > 0 {
+        w.key("server_tool_use").begin_object();
+        w.key("web_search_requests").u64(searches);
+        w.key("web_fetch_requests").u64(0);
         w.end_object();
     }
     w.end_object();

@@ -12,6 +12,7 @@ use super::error::ErrorView;
 use super::logprob::TokenLogprob;
 use super::request::Opaque;
 use super::response::{Citation, Finish};
+use super::search_call::WebSearchCall;
 use super::usage::Usage;
 use crate::protocol::Protocol;
 use crate::protocol::json::{Raw, Str};
@@ -106,6 +107,8 @@ pub enum PartHeader<'a> {
         /// MIME type.
         mime: Str<'a>,
     },
+    /// A search of the web that ran at the provider, whole.
+    WebSearchCall(Box<WebSearchCall<'a>>),
     /// A part only its own protocol understands (a hosted tool at work); raw.
     Opaque {
         /// Whose.
@@ -151,6 +154,7 @@ impl PartHeader<'_> {
                 PartHeader::ToolCall { id: id.into_owned(), name: name.into_owned(), custom }
             }
             PartHeader::Media { mime } => PartHeader::Media { mime: mime.into_owned() },
+            PartHeader::WebSearchCall(call) => PartHeader::WebSearchCall(Box::new(call.into_owned())),
             PartHeader::Opaque { protocol, raw } => PartHeader::Opaque { protocol, raw: raw.into_owned() },
         }
     }

@@ -21,6 +21,7 @@ mod request;
 mod response;
 mod retry_hint;
 mod search;
+mod search_call;
 mod sequence;
 mod stop;
 mod usage;
@@ -43,6 +44,7 @@ pub use request::{
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
 pub(in crate::protocol) use retry_hint::retry_hint;
 pub use search::WebSearch;
+pub use search_call::{WebSearchCall, WebSearchResult};
 pub use sequence::Sequencer;
 pub(crate) use stop::most_stops;
 pub use stop::{StopFilter, take_untaken};

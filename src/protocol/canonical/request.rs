@@ -1,5 +1,7 @@
 //! The canonical request.
 
+use super::search::WebSearch;
+use super::search_call::WebSearchCall;
 use super::{Losses, Unsupported};
 use crate::protocol::Protocol;
 use crate::protocol::json::{Number, Raw, Str};
@@ -186,6 +188,9 @@ pub enum PartKind<'a> {
         /// Whether the call was one of a custom tool.
         custom: bool,
     },
+    /// A search of the web that ran at the provider. Of answers only: in a conversation that comes back it is
+    /// [`Opaque`](Self::Opaque).
+    WebSearchCall(Box<WebSearchCall<'a>>),
     /// Something only its own protocol understands.
     Opaque {
         /// Whose.
@@ -333,6 +338,14 @@ impl Tool<'_> {
 }
 
 impl Request<'_> {
+    /// Whether the provider may search the web for the answer.
+    pub(crate) fn searches_web(&self) -> bool {
+        self.tools.iter().any(|tool| match &tool.kind {
+            ToolKind::Hosted { tag, raw, .. } => WebSearch::read(&tag.decode(), raw).is_some(),
+            _ => false,
+        })
+    }
+
     /// Whether a hosted tool is one offer among others: there are functions besides, and nothing demands
     /// this tool. Agents offer web search with every request; without it they still work.
     pub(crate) fn can_do_without(&self, tool: &Tool<'_>) -> bool {

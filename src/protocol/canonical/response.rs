@@ -177,6 +177,7 @@ fn replay_part(
         PartKind::Media(Media { mime, source: MediaSource::Inline(data), .. }) => {
             (PartHeader::Media { mime: mime.borrowed() }, Delta::Media(data.borrowed()))
         }
+        PartKind::WebSearchCall(call) => (PartHeader::WebSearchCall(call.clone()), Delta::Text(Str::EMPTY)),
         PartKind::Opaque { protocol, raw, .. } => {
             (PartHeader::Opaque { protocol: *protocol, raw: raw.borrowed() }, Delta::Text(Str::EMPTY))
         }
@@ -303,6 +304,7 @@ fn part_of(header: PartHeader<'_>) -> PartKind<'static> {
             citations: false,
             offset: None,
         }),
+        PartHeader::WebSearchCall(call) => PartKind::WebSearchCall(Box::new(call.into_owned())),
         PartHeader::Opaque { protocol, raw } => {
             PartKind::Opaque { protocol, tag: Str::EMPTY, raw: raw.into_owned() }
         }

@@ -69,7 +69,11 @@ impl Lengths {
                 self.add_call();
                 self.add(arguments.as_bytes());
             }
-            PartKind::Media(_) | PartKind::ToolResult { .. } | PartKind::Opaque { .. } => {}
+            // What a search put before the model is input.
+            PartKind::Media(_)
+            | PartKind::ToolResult { .. }
+            | PartKind::WebSearchCall(_)
+            | PartKind::Opaque { .. } => {}
         }
     }
 

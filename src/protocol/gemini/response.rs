@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::answer::{self, Call};
 use super::logprobs::{self, Average};
-use super::stream::{self, Cited, Offsets};
+use super::stream::{self, Grounding, Offsets};
 use super::{finish, signature, usage};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
@@ -60,15 +60,19 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
     w.key("parts").begin_array();
     let start = w.buffer().len();
     let mut offsets = Offsets::default();
-    let mut cited = Vec::new();
+    let mut grounding = Grounding::default();
     let mut is_marked = exchange.upstream != Protocol::Gemini;
     for (at, part) in choice.parts.iter().enumerate() {
         let base = offsets.chars();
         if let PartKind::Text { text } | PartKind::Refusal { text } = &part.kind {
             offsets.push(text);
         }
-        let own = choice.citations.iter().filter(|(owner, _)| *owner == at);
-        cited.extend(own.map(|(_, citation)| Cited::new(citation, &offsets, base)));
+        if let PartKind::WebSearchCall(call) = &part.kind {
+            grounding.search(call);
+        }
+        for (_, citation) in choice.citations.iter().filter(|(owner, _)| *owner == at) {
+            grounding.cite(citation, &offsets, base);
+        }
         let is_cut = choice.finish.reason == FinishReason::Length && at + 1 == choice.parts.len();
         write_part(part, !is_cut, &mut is_marked, exchange, w);
     }
@@ -83,7 +87,7 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
     average.add(tokens.clone());
     average.write(w);
     logprobs::write(tokens, w);
-    stream::write_grounding(&cited, w);
+    grounding.write(w);
     w.key("index").u64(index).end_object();
 }
 
@@ -124,7 +128,11 @@ fn write_part(
             answer::write_inline(mime, data, w);
         }
         PartKind::Opaque { protocol: Protocol::Gemini, raw, .. } => answer::write_native(raw, w),
-        // Other vendors' hosted tools at work; answers hold no results and no references.
-        PartKind::Opaque { .. } | PartKind::Media(_) | PartKind::ToolResult { .. } => {}
+        // Other vendors' hosted tools at work; answers hold no results and no references. A search is told beside
+        // the content.
+        PartKind::Opaque { .. }
+        | PartKind::Media(_)
+        | PartKind::ToolResult { .. }
+        | PartKind::WebSearchCall(_) => {}
     }
 }

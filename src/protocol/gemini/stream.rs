@@ -11,4 +11,4 @@ mod tests;
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 pub(super) use encode::{reasoning_state, write_finish};
-pub(super) use grounding::{Cited, Offsets, write as write_grounding};
+pub(super) use grounding::{Grounding, Offsets};

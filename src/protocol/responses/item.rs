@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::search;
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Citation, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider, TokenLogprob,
@@ -43,6 +44,7 @@ struct Members<'a> {
     content: Option<Reader<'a>>,
     summary: Option<Reader<'a>>,
     encrypted: Str<'a>,
+    action: Option<Reader<'a>>,
     result: Str<'a>,
     output_format: Str<'a>,
 }
@@ -82,6 +84,10 @@ impl<'a> Members<'a> {
                 self.content = Some(value.clone());
                 return Ok(());
             }
+            "action" => {
+                self.action = Some(value.clone());
+                return Ok(());
+            }
             "summary" => {
                 self.summary = Some(value.clone());
                 return Ok(());
@@ -92,7 +98,13 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    fn into_parts(self, mut whole: Reader<'a>) -> Result<Vec<ItemPart<'a>>, Error> {
+    fn into_parts(mut self, mut whole: Reader<'a>) -> Result<Vec<ItemPart<'a>>, Error> {
+        if self.kind == "web_search_call"
+            && let Some(call) =
+                search::read(self.action.take(), self.id.clone(), &self.status, whole.clone().raw()?)?
+        {
+            return Ok(vec![ItemPart::plain(Part::new(PartKind::WebSearchCall(Box::new(call))))]);
+        }
         let part = match &*self.kind.decode() {
             "message" => return message(self.content),
             "reasoning" => return Ok(self.reasoning()?.into_iter().map(ItemPart::plain).collect()),

@@ -29,6 +29,7 @@ mod object;
 pub(super) mod observe;
 pub(super) mod request;
 pub(super) mod response;
+mod search;
 pub(super) mod stream;
 pub(super) mod usage;
 

@@ -1,16 +1,19 @@
-//! What other providers left in a conversation with Anthropic: reasoning in envelopes, and sources without the
-//! signature that only Anthropic can write.
+//! What other providers left in a conversation with Anthropic: reasoning in envelopes, and sources and findings of
+//! searches without the signature that only Anthropic can write.
 
 use memchr::memmem;
 
 use crate::protocol::foreign::{Cuts, is_foreign};
 use crate::protocol::json::{Error, Kind, Reader, Span, Str};
 
-const INDEX: &[u8] = b"\"encrypted_index\"";
+/// What Anthropic signs of a search: its sources and its findings.
+const SIGNED: [&[u8]; 2] = [b"\"encrypted_index\"", b"\"encrypted_content\""];
 
-/// Whether a source may stand in the body without its signature (T132); a glance.
+/// Whether a source or a finding may stand in the body without its signature (T132); a glance.
 pub(crate) fn has_unsigned_source(body: &[u8]) -> bool {
-    memmem::find_iter(body, INDEX).any(|at| is_empty_string(body.get(at + INDEX.len()..)))
+    SIGNED
+        .iter()
+        .any(|key| memmem::find_iter(body, key).any(|at| is_empty_string(body.get(at + key.len()..))))
 }
 
 /// Whether `: ""` follows, with any white space.
@@ -91,10 +94,11 @@ impl Message {
             match key {
                 "role" => message.is_from_user = value.lenient_string()?.is_some_and(|role| role == "user"),
                 "content" => {
+                    let foreign = unsigned_searches(&mut value.clone())?;
                     message.is_emptied = cuts.list(value, |block, cuts| {
-                        let (sort, goes) = block_of(block, cuts)?;
+                        let (sort, goes) = block_of(block, &foreign, cuts)?;
                         if goes {
-                            message.has_lost_reasoning = true;
+                            message.has_lost_reasoning |= sort == Sort::Reasoning;
                         } else {
                             left.push(sort);
                         }
@@ -118,12 +122,38 @@ enum Sort {
     Other,
 }
 
-/// What a block is, and whether it goes. Its foreign sources go in any case.
-fn block_of(block: &mut Reader<'_>, cuts: &mut Cuts) -> Result<(Sort, bool), Error> {
-    let (mut kind, mut state) = (Str::EMPTY, None);
+/// The searches among these blocks whose findings nobody has signed: the gateway's words for another's search.
+fn unsigned_searches<'a>(content: &mut Reader<'a>) -> Result<Vec<Str<'a>>, Error> {
+    let mut found = Vec::new();
+    content.lenient_array(|block| {
+        let (mut kind, mut id, mut unsigned) = (Str::EMPTY, Str::EMPTY, false);
+        block.lenient_object(|key, value| {
+            match key {
+                "type" => kind = value.lenient_string()?.unwrap_or_default(),
+                "tool_use_id" => id = value.lenient_string()?.unwrap_or_default(),
+                "content" => value.lenient_array(|finding| {
+                    unsigned |= is_unsigned(finding)?;
+                    Ok::<_, Error>(())
+                })?,
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        if unsigned && kind == "web_search_tool_result" {
+            found.push(id);
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(found)
+}
+
+/// What a block is, and whether it goes. Its foreign sources go in any case, and with findings goes their call.
+fn block_of(block: &mut Reader<'_>, foreign: &[Str<'_>], cuts: &mut Cuts) -> Result<(Sort, bool), Error> {
+    let (mut kind, mut state, mut id) = (Str::EMPTY, None, Str::EMPTY);
     block.lenient_object(|key, value| {
         match key {
             "type" => kind = value.lenient_string()?.unwrap_or_default(),
+            "id" | "tool_use_id" => id = value.lenient_string()?.unwrap_or_default(),
             "signature" | "data" => state = value.lenient_string()?,
             "citations" if value.peek()? == Kind::Array => {
                 let mut list = value.clone();
@@ -143,17 +173,18 @@ fn block_of(block: &mut Reader<'_>, cuts: &mut Cuts) -> Result<(Sort, bool), Err
     } else {
         Sort::Other
     };
-    let goes = sort == Sort::Reasoning && is_foreign(state.as_ref());
-    if goes {
+    if sort == Sort::Reasoning && is_foreign(state.as_ref()) {
         cuts.losses.drop("reasoning");
+        return Ok((sort, true));
     }
-    Ok((sort, goes))
+    let of_search = kind == "server_tool_use" || kind == "web_search_tool_result";
+    Ok((sort, of_search && foreign.contains(&id)))
 }
 
 fn is_unsigned(source: &mut Reader<'_>) -> Result<bool, Error> {
     let mut unsigned = false;
     source.lenient_object(|key, value| {
-        if key == "encrypted_index" {
+        if key == "encrypted_index" || key == "encrypted_content" {
             unsigned = value.lenient_string()?.is_some_and(|index| index.is_empty());
         }
         Ok::<_, Error>(())

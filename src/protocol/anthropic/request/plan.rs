@@ -171,6 +171,10 @@ fn is_sendable(
             losses.add_named(Action::Drop, &tag.decode());
             Ok(false)
         }
+        PartKind::WebSearchCall(_) => {
+            losses.drop("web_search_call");
+            Ok(false)
+        }
         PartKind::ToolCall { .. } => {
             note_foreign(part.opaque.as_ref(), losses);
             Ok(true)

@@ -88,6 +88,8 @@ fn part(
         PartKind::Opaque { raw, .. } => {
             w.raw(raw);
         }
+        // Not planned for.
+        PartKind::WebSearchCall(_) => {}
     }
     Ok(())
 }

@@ -4,8 +4,10 @@ use super::super::aggregate::BlockFold;
 use super::super::block::{Block, citation};
 use super::super::finish::Stop;
 use super::super::response::{redacted, signature};
+use super::super::search::{Searches, Step};
 use super::super::usage::Counts;
 use super::super::{ANSWER_TOOL, error};
+use super::fields::{DeltaFields, Native};
 use crate::protocol::canonical::{
     Delta, ErrorView, Event, FaultKind, Opaque, PartHeader, PartMeta, Sequencer,
 };
@@ -21,6 +23,7 @@ pub(crate) struct Decoder {
     sequencer: Sequencer<u64>,
     /// The blocks that have begun and not ended; in truth at most one.
     open: Vec<Open>,
+    searches: Searches,
     stop: Stop<'static>,
     counts: Counts,
     has_calls: bool,
@@ -50,38 +53,6 @@ enum Kind {
     },
     /// A block that only this protocol knows: whole at its end.
     Opaque(Box<BlockFold>),
-}
-
-/// The members of an event.
-#[derive(Default)]
-struct Native<'a> {
-    tag: Option<Str<'a>>,
-    index: u64,
-    delta: Option<Reader<'a>>,
-    block: Option<Reader<'a>>,
-    message: Option<Reader<'a>>,
-    usage: Option<Reader<'a>>,
-    has_error: bool,
-}
-
-impl<'a> Native<'a> {
-    fn read(document: &'a str) -> Result<Self, Error> {
-        let mut native = Native::default();
-        crate::protocol::json::document(document, |key, value| {
-            match key {
-                "type" => native.tag = value.lenient_string()?,
-                "index" => native.index = value.lenient_u64()?.unwrap_or(0),
-                "delta" => native.delta = Some(value.clone()),
-                "content_block" => native.block = Some(value.clone()),
-                "message" => native.message = Some(value.clone()),
-                "usage" => native.usage = Some(value.clone()),
-                "error" => native.has_error = !value.raw()?.is_null(),
-                _ => {}
-            }
-            Ok::<_, Error>(())
-        })?;
-        Ok(native)
-    }
 }
 
 impl Decoder {
@@ -210,6 +181,8 @@ impl Decoder {
         while let Some(index) = self.open.first().map(|open| open.index) {
             self.close(index, sink);
         }
+        let unanswered = self.searches.rest();
+        self.give_up(unanswered, sink);
         let finish = std::mem::take(&mut self.stop).finish(self.has_calls);
         self.sequencer.finish(0, finish, sink);
         self.ended = true;
@@ -224,6 +197,8 @@ impl Decoder {
             self.close(self.open.first().map_or(0, |open| open.index), sink);
         }
         let tag = block.tag.as_ref().map(|tag| tag.decode().into_owned());
+        let unanswered = self.searches.given_up(tag.as_deref().unwrap_or("text"));
+        self.give_up(unanswered, sink);
         match tag.as_deref() {
             Some("text") | None => {
                 self.open(index, Kind::Text, PartHeader::Text, sink);
@@ -362,38 +337,38 @@ impl Decoder {
             }
             Kind::Call { .. } | Kind::Answer { .. } => {}
             Kind::Opaque(fold) => {
-                let raw = Raw::from_json(fold.finish().to_json());
-                let header = PartHeader::Opaque { protocol: Protocol::Anthropic, raw };
-                self.sequencer.start(0, index, header, sink);
+                let raw = fold.finish().to_json();
+                match self.search(&raw) {
+                    Some(Step::Waits) => return,
+                    Some(Step::Over(call)) => {
+                        self.sequencer.start(0, index, PartHeader::WebSearchCall(call), sink);
+                    }
+                    _ => self.sequencer.start(0, index, opaque(Raw::from_json(raw)), sink),
+                }
             }
         }
         // The last block of a stream that ran into its limit is cut off; finish says so to the rest.
         self.sequencer.end(0, &index, true, sink);
     }
-}
 
-/// The members of a `delta`.
-#[derive(Default)]
-struct DeltaFields<'a> {
-    text: Option<Str<'a>>,
-    thinking: Option<Str<'a>>,
-    partial_json: Option<Str<'a>>,
-    signature: Option<Str<'a>>,
-    citation: Option<Reader<'a>>,
-}
-
-impl<'a> DeltaFields<'a> {
-    fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), Error> {
-        match key {
-            "text" => self.text = value.lenient_string()?,
-            "thinking" => self.thinking = value.lenient_string()?,
-            "partial_json" => self.partial_json = value.lenient_string()?,
-            "signature" => self.signature = value.lenient_string()?,
-            "citation" => self.citation = Some(value.clone()),
-            _ => {}
-        }
-        Ok(())
+    /// What a whole block means to the searches; one that cannot be read means nothing to them.
+    fn search<'a>(&mut self, raw: &'a str) -> Option<Step<'a>> {
+        let block = Block::read(&mut Reader::new(raw), raw).ok()?;
+        self.searches.take(&block).ok()
     }
+
+    fn give_up(&mut self, searches: Vec<Raw<'static>>, sink: &mut impl FnMut(Event<'_>)) {
+        // Of no index: nothing else of them will come.
+        const KEY: u64 = u64::MAX;
+        for raw in searches {
+            self.sequencer.start(0, KEY, opaque(raw), sink);
+            self.sequencer.end(0, &KEY, true, sink);
+        }
+    }
+}
+
+fn opaque(raw: Raw<'_>) -> PartHeader<'_> {
+    PartHeader::Opaque { protocol: Protocol::Anthropic, raw }
 }
 
 fn unreadable(why: &dyn std::fmt::Display) -> ErrorView {

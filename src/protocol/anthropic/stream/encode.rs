@@ -3,6 +3,8 @@
 //! One block is open at a time, and its index is this encoder's own count (T031, T044). What does
 //! not change from delta to delta is rendered once, when the block opens.
 
+mod search;
+
 use super::super::response::{cite, malformed, message_id, placeholder};
 use super::super::state::{self, CallIds};
 use super::super::{error, finish, usage};
@@ -31,6 +33,8 @@ pub(crate) struct Encoder {
     text: Str<'static>,
     opaque: Option<Opaque<'static>>,
     usage: Usage,
+    /// Searches of the web so far.
+    searches: u64,
     finish: Option<Finish<'static>>,
     done: bool,
 }
@@ -75,6 +79,7 @@ impl Encoder {
             text: Str::EMPTY,
             opaque: None,
             usage: Usage::default(),
+            searches: 0,
             finish: None,
             done: false,
         }
@@ -124,7 +129,7 @@ impl Encoder {
             w.key("stop_reason").null();
             w.key("stop_sequence").null();
             w.key("usage");
-            usage::write(&self.usage, &mut w);
+            usage::write(&self.usage, self.searches, &mut w);
             w.end_object().end_object();
         });
         ping(out);
@@ -157,6 +162,10 @@ impl Encoder {
                 self.open(Sort::Text, out);
                 self.write(&placeholder(mime), out);
                 Part::Open(Sort::Text)
+            }
+            PartHeader::WebSearchCall(call) => {
+                self.search(call, out);
+                Part::Hidden
             }
             PartHeader::Opaque { protocol: Protocol::Anthropic, raw } => {
                 self.whole(raw, out);
@@ -403,7 +412,7 @@ impl Encoder {
             finish::write(&finish, &mut w);
             w.end_object();
             w.key("usage");
-            usage::write(&self.usage, &mut w);
+            usage::write(&self.usage, self.searches, &mut w);
             w.end_object();
         });
         write_named_event(out, "message_stop", |out| {

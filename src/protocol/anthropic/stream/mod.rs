@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod fields;
 
 pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;

@@ -10,6 +10,7 @@ use crate::protocol::canonical::{
 use crate::protocol::{Observation, Protocol, Signal, sse};
 
 mod blocks;
+mod search;
 
 const STREAM: &str = r#"event: message_start
 data: {"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"service_tier":"standard","usage":{"input_tokens":9,"cache_creation_input_tokens":5,"cache_read_input_tokens":30,"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":3},"output_tokens":1}}}

@@ -3,7 +3,7 @@
 use super::super::{finish, logprobs, signature};
 use super::grounding::{Metadata, Offsets};
 use super::partial::PartialArgs;
-use crate::protocol::canonical::{Delta, Event, Finish, PartMeta, Sequencer, TokenLogprob};
+use crate::protocol::canonical::{Delta, Event, Finish, PartHeader, PartMeta, Sequencer, TokenLogprob};
 use crate::protocol::json::{Error, Reader, Str};
 
 /// What one candidate has said so far.
@@ -16,7 +16,9 @@ pub(super) struct Candidate {
     pub(super) reason: Option<Str<'static>>,
     pub(super) message: Option<Str<'static>>,
     pub(super) partial: Option<Partial>,
-    pub(super) grounding: Option<Metadata>,
+    pub(super) grounding: Metadata,
+    /// Whether the searches have been told.
+    pub(super) searched: bool,
     pub(super) offsets: Offsets,
 }
 
@@ -50,7 +52,8 @@ impl Candidate {
             reason: None,
             message: None,
             partial: None,
-            grounding: None,
+            grounding: Metadata::default(),
+            searched: false,
             offsets: Offsets::default(),
         }
     }
@@ -76,6 +79,7 @@ pub(super) fn has_one_choice(text: &str) -> bool {
 pub(super) struct Ahead<'a> {
     pub(super) index: u32,
     pub(super) logprobs: Vec<TokenLogprob<'a>>,
+    pub(super) grounding: Metadata,
 }
 
 impl<'a> Ahead<'a> {
@@ -88,6 +92,7 @@ impl<'a> Ahead<'a> {
                     ahead.index = index.unwrap_or(0);
                 }
                 "logprobsResult" | "logprobs_result" => ahead.logprobs = logprobs::read(value)?,
+                "groundingMetadata" | "grounding_metadata" => ahead.grounding = Metadata::read(value)?,
                 _ => {}
             }
             Ok::<_, Error>(())
@@ -103,6 +108,12 @@ pub(super) fn has_logprobs(text: &str) -> bool {
         // Not `avgLogprobs`, which comes unasked.
         matches!(rest, [b'R' | b'_', ..])
     })
+}
+
+/// Whether the document tells of searches. A text that speaks of them does no harm.
+pub(super) fn has_searches(text: &str) -> bool {
+    let find = |key: &str| memchr::memmem::find(text.as_bytes(), key.as_bytes()).is_some();
+    find("webSearchQueries") || find("web_search_queries")
 }
 
 pub(super) fn finish_of(candidate: &mut Candidate) -> Finish<'static> {
@@ -131,9 +142,25 @@ pub(super) fn close(
 
 /// Names the sources on the last text part.
 pub(super) fn cite(sequencer: &mut Sequencer<u32>, candidate: &Candidate, sink: &mut impl FnMut(Event<'_>)) {
-    let Some(grounding) = &candidate.grounding else { return };
     let Some(open) = candidate.open.filter(|open| !open.thought) else { return };
-    for citation in grounding.citations(&candidate.offsets, open.base) {
+    for citation in candidate.grounding.citations(&candidate.offsets, open.base) {
         sequencer.delta(candidate.index, &open.key, Delta::Citation(citation), sink);
     }
+}
+
+/// Tells the searches, as a part of its own after what is open; once.
+pub(super) fn search(
+    sequencer: &mut Sequencer<u32>,
+    candidate: &mut Candidate,
+    complete: bool,
+    sink: &mut impl FnMut(Event<'_>),
+) {
+    let Some(call) = candidate.grounding.search().filter(|_| !candidate.searched) else { return };
+    candidate.searched = true;
+    if let Some(open) = candidate.open.take() {
+        sequencer.end(candidate.index, &open.key, complete, sink);
+    }
+    let key = candidate.key();
+    sequencer.start(candidate.index, key, PartHeader::WebSearchCall(Box::new(call)), sink);
+    sequencer.end(candidate.index, &key, true, sink);
 }

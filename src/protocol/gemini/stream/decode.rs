@@ -9,7 +9,8 @@ use super::super::part::{Body, Call, Part};
 use super::super::plain::{self, Plain};
 use super::super::usage::Counts;
 use super::candidate::{
-    Ahead, Candidate, Open, Partial, cite, close, finish_of, has_logprobs, has_one_choice, sign,
+    Ahead, Candidate, Open, Partial, cite, close, finish_of, has_logprobs, has_one_choice, has_searches,
+    search, sign,
 };
 use super::grounding::Metadata;
 use super::partial::PartialArgs;
@@ -34,8 +35,8 @@ pub(crate) struct Decoder {
     ended: bool,
     /// Whether the chunk at hand speaks of the first choice only.
     one_choice: bool,
-    /// Whether it holds probabilities of tokens.
-    has_logprobs: bool,
+    /// Whether it holds what must be known before its content: probabilities of tokens, searches.
+    looks_ahead: bool,
     /// Those of the candidate at hand, until the text that they belong to.
     logprobs: Vec<TokenLogprob<'static>>,
 }
@@ -52,7 +53,7 @@ impl Decoder {
             started: false,
             ended: false,
             one_choice: false,
-            has_logprobs: false,
+            looks_ahead: false,
             logprobs: Vec::new(),
         }
     }
@@ -92,7 +93,7 @@ impl Decoder {
     pub(in super::super) fn document(&mut self, text: &str, sink: &mut impl FnMut(Event<'_>)) {
         let mut reader = Reader::new(text);
         self.one_choice = has_one_choice(text);
-        self.has_logprobs = has_logprobs(text);
+        self.looks_ahead = has_logprobs(text) || has_searches(text);
         let mut error = None;
         let read = each(&mut reader, |chunk| {
             if error.is_none() {
@@ -162,12 +163,19 @@ impl Decoder {
     }
 
     fn candidate(&mut self, reader: &mut Reader<'_>, sink: &mut impl FnMut(Event<'_>)) -> Result<(), Error> {
-        let ahead = match self.one_choice && !self.has_logprobs {
+        let ahead = match self.one_choice && !self.looks_ahead {
             true => Ahead::default(),
             false => Ahead::look(reader)?,
         };
         let at = self.slot(ahead.index);
         self.logprobs = ahead.logprobs.into_iter().map(TokenLogprob::into_owned).collect();
+        if let Some(candidate) = self.candidates.get_mut(at) {
+            candidate.grounding.merge(ahead.grounding);
+            // A search goes before what rests on it, if it is known in time: in whole answers.
+            if candidate.grounding.has_results() && !self.sequencer.has_parts(candidate.index) {
+                search(&mut self.sequencer, candidate, true, sink);
+            }
+        }
         reader.lenient_object(|key, value| {
             match key {
                 "content" => self.content(at, value, sink)?,
@@ -189,7 +197,7 @@ impl Decoder {
                 "groundingMetadata" | "grounding_metadata" => {
                     let metadata = Metadata::read(value)?;
                     if let Some(candidate) = self.candidates.get_mut(at) {
-                        candidate.grounding = Some(metadata);
+                        candidate.grounding.merge(metadata);
                     }
                 }
                 _ => {}
@@ -463,6 +471,8 @@ impl Decoder {
         }
         for (candidate, finish) in self.candidates.iter_mut().zip(finishes) {
             cite(&mut self.sequencer, candidate, sink);
+            let is_cut = matches!(finish.reason, FinishReason::Length | FinishReason::ContextWindow);
+            search(&mut self.sequencer, candidate, !is_cut, sink);
             self.sequencer.finish(candidate.index, finish, sink);
         }
         sink(Event::End);

@@ -6,7 +6,7 @@
 use super::super::answer::{self, Call};
 use super::super::logprobs::{self, Average};
 use super::super::{error, finish, signature, usage};
-use super::grounding::{self, Cited, Offsets};
+use super::grounding::{Grounding, Offsets};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Delta, ErrorView, Event, Exchange, Finish, FinishReason, IdSource, NameMap, Opaque, PartHeader,
@@ -40,7 +40,7 @@ struct Choice {
     opaque: Option<Opaque<'static>>,
     has_called: bool,
     finish: Option<Finish<'static>>,
-    cited: Vec<Cited>,
+    grounding: Grounding,
     offsets: Offsets,
     /// Tokens whose text is about to come.
     logprobs: Vec<TokenLogprob<'static>>,
@@ -188,8 +188,7 @@ impl Encoder {
             (Delta::Arguments(more), Open::Call { arguments, .. }) => arguments.push(more),
             (Delta::Media(more), Open::Media { data, .. }) => data.push(more),
             (Delta::Citation(citation), _) => {
-                let cited = Cited::new(citation, &choice.offsets, choice.base);
-                choice.cited.push(cited);
+                choice.grounding.cite(citation, &choice.offsets, choice.base);
             }
             (Delta::Logprobs(tokens), Open::Text) => {
                 choice.average.add(tokens.iter());
@@ -213,6 +212,10 @@ impl Encoder {
                 arguments: Str::EMPTY,
             },
             PartHeader::Media { mime } => Open::Media { mime: mime.clone().into_owned(), data: Str::EMPTY },
+            PartHeader::WebSearchCall(call) => {
+                choice.grounding.search(call);
+                Open::Nothing
+            }
             PartHeader::Opaque { protocol, raw } => {
                 choice.part = Open::Nothing;
                 if *protocol == Protocol::Gemini {
@@ -282,7 +285,7 @@ impl Encoder {
             write_finish(choice.finish.as_ref().unwrap_or(&stop), &mut w);
             choice.average.write(&mut w);
             logprobs::write(choice.logprobs.iter(), &mut w);
-            grounding::write(&choice.cited, &mut w);
+            choice.grounding.write(&mut w);
             w.key("index").u64(index).end_object();
         }
         w.end_array();

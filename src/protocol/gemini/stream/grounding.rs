@@ -1,6 +1,8 @@
-//! Citations: Google counts bytes, at the end of the answer; others count characters (T131).
+//! Searches and citations: Google counts bytes, at the end of the answer; others count characters (T131).
 
-use crate::protocol::canonical::Citation;
+use std::collections::HashMap;
+
+use crate::protocol::canonical::{Citation, WebSearchCall, WebSearchResult};
 use crate::protocol::json::{Error, Reader, Str, Writer};
 
 /// Where the characters of a text stand: runs of characters of equal width in bytes, so that long
@@ -92,6 +94,7 @@ fn escape_width(text: &str) -> (u8, usize) {
 /// The sources of a candidate, as `groundingMetadata` gives them.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Metadata {
+    queries: Vec<Str<'static>>,
     chunks: Vec<(Str<'static>, Option<Str<'static>>)>,
     supports: Vec<Support>,
 }
@@ -113,9 +116,43 @@ impl Metadata {
             "groundingSupports" | "grounding_supports" => {
                 value.lenient_array(|support| found.support(support))
             }
+            "webSearchQueries" | "web_search_queries" => value.lenient_array(|query| {
+                found.queries.extend(query.lenient_string()?.map(Str::into_owned));
+                Ok(())
+            }),
             _ => Ok::<_, Error>(()),
         })?;
         Ok(found)
+    }
+
+    /// Takes over what `later` knows: chunks of a stream may repeat the object with less in it.
+    pub(in super::super) fn merge(&mut self, later: Metadata) {
+        if !later.queries.is_empty() {
+            self.queries = later.queries;
+        }
+        if !later.chunks.is_empty() {
+            self.chunks = later.chunks;
+        }
+        if !later.supports.is_empty() {
+            self.supports = later.supports;
+        }
+    }
+
+    /// The searches, which Google tells as one.
+    pub(in super::super) fn search(&self) -> Option<WebSearchCall<'static>> {
+        let found = self.chunks.iter().filter(|(uri, _)| !uri.is_empty());
+        (!self.queries.is_empty()).then(|| WebSearchCall {
+            queries: self.queries.clone(),
+            results: found
+                .map(|(uri, title)| WebSearchResult { url: uri.clone(), title: title.clone() })
+                .collect(),
+            ..WebSearchCall::default()
+        })
+    }
+
+    /// Whether it says both what was searched for and what was found.
+    pub(in super::super) fn has_results(&self) -> bool {
+        !self.queries.is_empty() && self.chunks.iter().any(|(uri, _)| !uri.is_empty())
     }
 
     fn chunk(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
@@ -179,61 +216,96 @@ impl Metadata {
     }
 }
 
-/// A citation for a Gemini client, its range in bytes of the visible text.
+/// What an answer rests on, for a Gemini client.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Grounding {
+    queries: Vec<Str<'static>>,
+    found: Vec<WebSearchResult<'static>>,
+    cited: Vec<Cited>,
+}
+
+/// A citation, its range in bytes of the visible text.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Cited {
-    url: Str<'static>,
-    title: Option<Str<'static>>,
+struct Cited {
+    source: WebSearchResult<'static>,
     text: Option<Str<'static>>,
     range: Option<(u64, u64)>,
 }
 
-impl Cited {
+impl Grounding {
     /// Takes a citation of the part that begins at character `base`.
-    pub(in super::super) fn new(citation: &Citation<'_>, offsets: &Offsets, base: u64) -> Self {
+    pub(in super::super) fn cite(&mut self, citation: &Citation<'_>, offsets: &Offsets, base: u64) {
         let byte = |char: u64| offsets.byte_of_char(char.saturating_add(base));
-        Cited {
-            url: citation.url.clone().into_owned(),
-            title: citation.title.clone().map(Str::into_owned),
+        let source = WebSearchResult { url: citation.url.clone(), title: citation.title.clone() };
+        self.cited.push(Cited {
+            source: source.into_owned(),
             text: citation.cited_text.clone().map(Str::into_owned),
             range: citation.range.map(|(start, end)| (byte(start), byte(end))),
-        }
+        });
     }
-}
 
-/// Writes `"groundingMetadata":{…}`; nothing without citations.
-pub(in super::super) fn write(cited: &[Cited], w: &mut Writer<'_>) {
-    if cited.is_empty() {
-        return;
+    /// Takes a search.
+    pub(in super::super) fn search(&mut self, call: &WebSearchCall<'_>) {
+        let call = call.clone().into_owned();
+        self.queries.extend(call.queries);
+        self.found.extend(call.results);
     }
-    let mut sources: Vec<&Cited> = Vec::new();
-    for citation in cited {
-        if !sources.iter().any(|source| source.url == citation.url) {
-            sources.push(citation);
+
+    /// Writes `"groundingMetadata":{…}`; nothing without searches and citations.
+    pub(in super::super) fn write(&self, w: &mut Writer<'_>) {
+        if self.queries.is_empty() && self.found.is_empty() && self.cited.is_empty() {
+            return;
         }
+        w.key("groundingMetadata").begin_object();
+        if !self.queries.is_empty() {
+            w.key("webSearchQueries").begin_array();
+            self.queries.iter().for_each(|query| {
+                w.string(query);
+            });
+            w.end_array();
+        }
+        let places = self.write_sources(w);
+        w.key("groundingSupports").begin_array();
+        for citation in &self.cited {
+            let place = places.get(citation.source.url.as_escaped()).copied().unwrap_or(0);
+            w.begin_object().key("segment").begin_object();
+            if let Some((start, end)) = citation.range {
+                w.key("startIndex").u64(start).key("endIndex").u64(end);
+            }
+            if let Some(text) = &citation.text {
+                w.key("text").string(text);
+            }
+            w.end_object();
+            w.key("groundingChunkIndices").begin_array().u64(place).end_array();
+            w.end_object();
+        }
+        w.end_array().end_object();
     }
-    w.key("groundingMetadata").begin_object().key("groundingChunks").begin_array();
-    for source in &sources {
-        w.begin_object().key("web").begin_object().key("uri").string(&source.url);
-        if let Some(title) = &source.title {
-            w.key("title").string(title);
+
+    /// Writes each source once, and says where each address stands.
+    fn write_sources(&self, w: &mut Writer<'_>) -> HashMap<&str, u64> {
+        let all = || self.found.iter().chain(self.cited.iter().map(|citation| &citation.source));
+        let mut titles: HashMap<&str, &Str<'_>> = HashMap::new();
+        for source in all() {
+            if let Some(title) = &source.title {
+                titles.entry(source.url.as_escaped()).or_insert(title);
+            }
         }
-        w.end_object().end_object();
+        let mut places = HashMap::new();
+        w.key("groundingChunks").begin_array();
+        for source in all() {
+            let url = source.url.as_escaped();
+            if places.contains_key(url) {
+                continue;
+            }
+            places.insert(url, places.len() as u64);
+            w.begin_object().key("web").begin_object().key("uri").string(&source.url);
+            if let Some(title) = titles.get(url) {
+                w.key("title").string(title);
+            }
+            w.end_object().end_object();
+        }
+        w.end_array();
+        places
     }
-    w.end_array();
-    w.key("groundingSupports").begin_array();
-    for citation in cited {
-        let index = sources.iter().position(|source| source.url == citation.url).unwrap_or(0);
-        w.begin_object().key("segment").begin_object();
-        if let Some((start, end)) = citation.range {
-            w.key("startIndex").u64(start).key("endIndex").u64(end);
-        }
-        if let Some(text) = &citation.text {
-            w.key("text").string(text);
-        }
-        w.end_object();
-        w.key("groundingChunkIndices").begin_array().u64(index as u64).end_array();
-        w.end_object();
-    }
-    w.end_array().end_object();
 }

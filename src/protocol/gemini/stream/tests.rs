@@ -1,4 +1,5 @@
 mod logprobs;
+mod search;
 
 use serde_json::{Value, json};
 

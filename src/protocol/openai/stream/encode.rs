@@ -270,7 +270,8 @@ impl Encoder {
             PartHeader::Reasoning => Open::Reasoning { redacted: false },
             PartHeader::Redacted => Open::Reasoning { redacted: true },
             PartHeader::Media { mime } => Open::Image { mime: mime.decode().into_owned() },
-            PartHeader::Opaque { .. } => Open::None,
+            // Its sources are named in annotations, and that is all that Chat has.
+            PartHeader::WebSearchCall(_) | PartHeader::Opaque { .. } => Open::None,
             PartHeader::ToolCall { name, custom, .. } => {
                 let number = state.next_call;
                 state.next_call += 1;

@@ -255,6 +255,11 @@ impl Encoder<'_, '_, '_> {
             w.key("type").string(tag).end_object();
             return;
         }
+        // The one hosted tool of others that has been sent.
+        if tool.is_some_and(|tool| matches!(tool.kind, ToolKind::Hosted { .. })) {
+            w.key("type").text("web_search").end_object();
+            return;
+        }
         w.key("type").text(if custom { "custom" } else { "function" });
         w.key("name").string(&self.exchange.tool_names.upstream(name));
         w.end_object();

@@ -131,6 +131,7 @@ impl TurnEncoder<'_> {
             PartKind::ToolResult { call_id, content, is_error, custom, .. } => {
                 self.result(call_id, content, *is_error, *custom)?;
             }
+            PartKind::WebSearchCall(_) => self.losses.drop("web_search_call"),
             PartKind::Opaque { protocol, tag, raw } => {
                 let tag = tag.decode();
                 if *protocol != Protocol::Responses {

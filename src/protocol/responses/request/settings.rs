@@ -186,9 +186,11 @@ fn include(e: &Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let native = e.exchange.client == Protocol::Responses;
     let reasons = e.target.capabilities.reasoning_model;
     let logprobs = e.target.capabilities.sampling && e.request.sampling.wants_logprobs();
+    // Without them a search has no results to show; Chat has no place for any.
+    let sources = !native && e.exchange.client != Protocol::OpenAi && e.request.searches_web();
     let others = e.request.extras.iter().any(|(key, _)| *key == "include");
     // The client's own list is written with the extras.
-    if native && others || !reasons && !logprobs {
+    if native && others || !reasons && !logprobs && !sources {
         return;
     }
     w.key("include").begin_array();
@@ -197,6 +199,9 @@ fn include(e: &Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     }
     if logprobs {
         w.text("message.output_text.logprobs");
+    }
+    if sources {
+        w.text("web_search_call.action.sources");
     }
     w.end_array();
 }

@@ -25,7 +25,11 @@ fn every_item_has_its_part() {
             {"type": "output_text", "text": ""}]},
         {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": ""},
         {"type": "custom_tool_call", "call_id": "call_2", "name": "g", "input": "x y"},
-        {"type": "web_search_call", "id": "ws_1"}]))
+        {"type": "file_search_call", "id": "fs_1"},
+        {"type": "web_search_call", "id": "ws_0", "status": "completed", "action": {"type": "open_page", "url": "u"}},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "a",
+            "queries": ["a", "b"], "sources": [{"type": "url", "url": "https://x.test"}, {"type": "api", "name": "w"}]}},
+        {"type": "web_search_call", "id": "ws_2", "status": "failed", "action": {"type": "search", "query": "c"}}]))
     .to_string();
     let response = decode(&body).unwrap();
     let choice = &response.choices[0];
@@ -34,7 +38,17 @@ fn every_item_has_its_part() {
     assert_eq!(kinds[1], r#"Text { text: "hi" }"#);
     assert_eq!(kinds[2], r#"ToolCall { id: "call_1", name: "f", arguments: "{}", custom: false }"#);
     assert_eq!(kinds[3], r#"ToolCall { id: "call_2", name: "g", arguments: "x y", custom: true }"#);
-    assert!(kinds[4].starts_with("Opaque") && kinds.len() == 5);
+    assert!(kinds[4..6].iter().all(|kind| kind.starts_with("Opaque")) && kinds.len() == 8, "{kinds:?}");
+    let searches = choice.parts[6..].iter().map(|part| match &part.kind {
+        PartKind::WebSearchCall(call) => {
+            let urls: Vec<_> = call.results.iter().map(|result| result.url.as_escaped()).collect();
+            (call.id.as_escaped(), call.query().as_escaped().to_owned(), urls, call.is_failed)
+        }
+        other => panic!("{other:?}"),
+    });
+    let want =
+        [("ws_1", "a; b".to_owned(), vec!["https://x.test"], false), ("ws_2", "c".to_owned(), vec![], true)];
+    assert_eq!(searches.collect::<Vec<_>>(), want);
     let state = choice.parts[0].opaque.as_ref().unwrap();
     assert_eq!((state.provider, state.kind), (Provider::OpenAi, OpaqueKind::EncryptedContent));
     assert_eq!(state.item_id, Some("rs_1".into()));

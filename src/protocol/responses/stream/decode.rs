@@ -461,6 +461,7 @@ fn header_of<'a>(kind: &PartKind<'a>) -> Option<PartHeader<'a>> {
             PartHeader::ToolCall { id: id.clone(), name: name.clone(), custom: *custom }
         }
         PartKind::Media(media) => PartHeader::Media { mime: media.mime.clone() },
+        PartKind::WebSearchCall(call) => PartHeader::WebSearchCall(call.clone()),
         PartKind::Opaque { protocol, raw, .. } => {
             PartHeader::Opaque { protocol: *protocol, raw: raw.clone() }
         }

@@ -4,6 +4,7 @@ mod call;
 mod feed;
 mod message;
 mod reasoning;
+mod search;
 mod settings;
 
 use std::collections::HashSet;
@@ -121,6 +122,7 @@ impl Encoder {
             PartHeader::Reasoning | PartHeader::Redacted => self.open_reasoning(None, out),
             PartHeader::ToolCall { id, name, custom } => self.open_call(id, name, *custom, out),
             PartHeader::Media { mime } => self.open_image(mime, out),
+            PartHeader::WebSearchCall(call) => self.search(call, out),
             PartHeader::Opaque { protocol, raw } => {
                 self.close(out);
                 if *protocol == Protocol::Responses {

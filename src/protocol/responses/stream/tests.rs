@@ -3,6 +3,7 @@
 mod decode;
 mod logprobs;
 mod native;
+mod search;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -84,6 +84,7 @@ impl ModelWriter<'_> {
                     losses.add_named(Action::Drop, &tag.decode());
                 }
                 PartKind::ToolResult { .. } => losses.drop("tool_result"),
+                PartKind::WebSearchCall(_) => losses.drop("web_search_call"),
             }
         }
         Ok(())
@@ -176,6 +177,7 @@ fn write_user_piece(
             .into());
         }
         PartKind::Reasoning { .. } => losses.drop("reasoning"),
+        PartKind::WebSearchCall(_) => losses.drop("web_search_call"),
         PartKind::ToolCall { .. } | PartKind::ToolResult { .. } => losses.drop("tool_call"),
     }
     Ok(())

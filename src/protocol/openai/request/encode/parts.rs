@@ -49,7 +49,10 @@ impl Encoder<'_> {
                 let tag: String = tag.decode().chars().take(64).collect();
                 return Err(refused(format!("a part of type `{tag}` has no equivalent here")));
             }
-            PartKind::Reasoning { .. } | PartKind::ToolCall { .. } | PartKind::ToolResult { .. } => {
+            PartKind::Reasoning { .. }
+            | PartKind::ToolCall { .. }
+            | PartKind::ToolResult { .. }
+            | PartKind::WebSearchCall(_) => {
                 self.losses.drop("messages.content");
             }
         }

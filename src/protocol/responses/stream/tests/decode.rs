@@ -322,9 +322,9 @@ fn several_parts_of_a_message_are_each_told_once() {
 fn hosted_tools_and_pictures_come_as_parts() {
     let seen = decode(&[
         created(),
-        added(0, json!({"type": "web_search_call", "id": "ws_1"})),
-        json!({"type": "response.web_search_call.searching", "output_index": 0}),
-        done(0, json!({"type": "web_search_call", "id": "ws_1", "status": "completed"})),
+        added(0, json!({"type": "file_search_call", "id": "fs_1"})),
+        json!({"type": "response.file_search_call.searching", "output_index": 0}),
+        done(0, json!({"type": "file_search_call", "id": "fs_1", "status": "completed"})),
         done(
             1,
             json!({"type": "image_generation_call", "id": "ig_1", "result": "AAAA", "output_format": "webp"}),
