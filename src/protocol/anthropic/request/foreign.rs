@@ -6,14 +6,16 @@ use memchr::memmem;
 use crate::protocol::foreign::{Cuts, is_foreign};
 use crate::protocol::json::{Error, Kind, Reader, Span, Str};
 
-/// What Anthropic signs of a search: its sources and its findings.
-const SIGNED: [&[u8]; 2] = [b"\"encrypted_index\"", b"\"encrypted_content\""];
+/// How the signatures of what Anthropic has searched begin: one search of the body finds both.
+const SIGNED: &[u8] = b"\"encrypted_";
 
 /// Whether a source or a finding may stand in the body without its signature (T132); a glance.
 pub(crate) fn has_unsigned_source(body: &[u8]) -> bool {
-    SIGNED
-        .iter()
-        .any(|key| memmem::find_iter(body, key).any(|at| is_empty_string(body.get(at + key.len()..))))
+    memmem::find_iter(body, SIGNED).any(|at| {
+        let key = body.get(at + SIGNED.len()..).unwrap_or_default();
+        let rest = key.strip_prefix(b"index\"").or_else(|| key.strip_prefix(b"content\""));
+        is_empty_string(rest)
+    })
 }
 
 /// Whether `: ""` follows, with any white space.
