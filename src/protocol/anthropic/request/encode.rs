@@ -68,7 +68,7 @@ pub(crate) fn encode(
     settings::stop(&request.output.stop, losses, &mut w);
     settings::identity(&context, losses, &mut w);
     settings::service(&context, losses, &mut w);
-    write::cache(request.cache.auto, &mut w);
+    write::cache(marks.auto, &mut w);
     extras(&context, losses, &mut w);
     w.end_object();
     Ok(())

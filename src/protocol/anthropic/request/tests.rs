@@ -9,6 +9,7 @@ use crate::protocol::canonical::{
 use crate::protocol::json::{Number, Raw, Str};
 use crate::protocol::{Protocol, RequestError, Target};
 
+mod cache;
 mod replay;
 
 const SONNET: &str = "claude-sonnet-4-5";
