@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::request::{Request, ToolKind};
+use super::restore::Restoration;
 use crate::protocol::Protocol;
 use crate::protocol::json::Str;
 
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub created: u64,
     /// Seed of made-up ids.
     pub seed: u64,
+    /// By what its calls are given back.
+    pub(crate) restoration: Restoration,
 }
 
 impl Exchange {
@@ -48,6 +51,8 @@ impl Exchange {
             Protocol::OpenAi | Protocol::Responses => true,
             Protocol::Anthropic | Protocol::Gemini => request.reasoning.visibility == Visibility::Shown,
         };
+        let callable = request.tools.iter().filter(|t| !matches!(t.kind, ToolKind::Hosted { .. }));
+        let tool_names = NameMap::new(upstream, callable.map(|t| &t.name));
         Exchange {
             client,
             upstream,
@@ -56,10 +61,6 @@ impl Exchange {
             json_array: false,
             include_usage: request.include_usage,
             show_reasoning,
-            tool_names: NameMap::new(
-                upstream,
-                request.tools.iter().filter(|t| !matches!(t.kind, ToolKind::Hosted { .. })).map(|t| &t.name),
-            ),
             custom_tools: request
                 .tools
                 .iter()
@@ -77,6 +78,8 @@ impl Exchange {
             echo: request.echo.iter().map(|(k, v)| (*k, v.as_str().to_owned())).collect(),
             created: 0,
             seed: 0,
+            restoration: Restoration::new(request, upstream, &tool_names),
+            tool_names,
         }
     }
 

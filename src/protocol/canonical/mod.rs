@@ -20,6 +20,7 @@ pub mod media;
 mod overflow;
 mod request;
 mod response;
+pub(in crate::protocol) mod restore;
 mod retry_hint;
 mod search;
 mod search_call;

@@ -1,11 +1,11 @@
 //! The hub's request to Anthropic's JSON.
 
-use super::super::ANSWER_TOOL;
+use super::super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL};
 use super::marks::{self, Marks};
 use super::plan::Message;
 use super::thinking::{self, Settings};
 use super::{define, plan, schema, settings, write};
-use crate::protocol::canonical::{Action, CacheMark, Exchange, Format, Losses, Request, Role, Tool};
+use crate::protocol::canonical::{Action, CacheMark, Exchange, Format, Losses, Request, Role, Tool, restore};
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError, Target};
 
@@ -176,14 +176,15 @@ fn all_tools(
 }
 
 fn answer_tool(schema: &Raw<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
+    let name = if restore::is_object_schema(schema) { ANSWER_TOOL } else { WRAPPED_ANSWER_TOOL };
     w.key("tools").begin_array().begin_object();
-    w.key("name").text(ANSWER_TOOL);
+    w.key("name").text(name);
     w.key("description").text("Gives the answer to the user.");
     w.key("input_schema").json(&schema::object(schema, losses));
     w.end_object().end_array();
     w.key("tool_choice").begin_object();
     w.key("type").text("tool");
-    w.key("name").text(ANSWER_TOOL);
+    w.key("name").text(name);
     w.end_object();
 }
 

@@ -4,38 +4,49 @@
 
 use std::borrow::Cow;
 
-use crate::protocol::canonical::{Action, Losses};
+use crate::protocol::canonical::{Action, Losses, restore};
 use crate::protocol::json::{Error, Kind, Raw, Reader, Str, Writer, string_from_utf8};
 
 /// The schema of a tool without parameters.
 pub(super) const EMPTY: &str = r#"{"type":"object","properties":{}}"#;
 
-/// A tool's schema with an object at its top.
+/// A tool's schema with an object at its top: the answer's arguments are taken out of a wrapper again.
 pub(super) fn object<'a>(raw: &'a Raw<'_>, losses: &mut Losses) -> Cow<'a, str> {
     let text = raw.as_str();
-    let mut tag: Option<Raw<'_>> = None;
-    let mut empty = true;
-    let read = Reader::new(text).lenient_object(|key, value| {
-        empty = false;
-        if key == "type" {
-            tag = Some(value.raw()?);
-        }
-        Ok::<_, Error>(())
-    });
-    if read.is_err() || empty {
-        return Cow::Borrowed(EMPTY);
-    }
+    let Ok(tag) = restore::type_of(raw) else { return Cow::Borrowed(EMPTY) };
     match tag {
         Some(tag) if tag.as_str() == r#""object""# => Cow::Borrowed(text),
-        None => {
-            let rest = text.get(1..).unwrap_or("}");
-            Cow::Owned(format!(r#"{{"type":"object",{}"#, rest.trim_start()))
-        }
+        Some(_) if restore::is_object_schema(raw) => Cow::Owned(with_plain_type(text)),
         Some(_) => {
             losses.add(Action::Approx, "tools.schema");
-            Cow::Owned(format!(r#"{{"type":"object","properties":{{"value":{text}}},"required":["value"]}}"#))
+            let key = restore::WRAPPED;
+            Cow::Owned(format!(r#"{{"type":"object","properties":{{"{key}":{text}}},"required":["{key}"]}}"#))
         }
+        None => match text.get(1..).unwrap_or("}").trim_start() {
+            "}" => Cow::Borrowed(EMPTY),
+            rest if raw.is_object() => Cow::Owned(format!(r#"{{"type":"object",{rest}"#)),
+            _ => Cow::Borrowed(EMPTY),
+        },
     }
+}
+
+/// The schema with the one type that the API takes, where it stands in a list of types.
+fn with_plain_type(schema: &str) -> String {
+    let mut out = Vec::with_capacity(schema.len());
+    let mut w = Writer::new(&mut out);
+    w.begin_object();
+    let read = Reader::new(schema).object(|key, value| {
+        let raw = value.raw()?;
+        name(key, &mut w);
+        if key == "type" {
+            w.text("object")
+        } else {
+            w.raw(&raw)
+        };
+        Ok::<_, Error>(())
+    });
+    w.end_object();
+    if read.is_ok() { string_from_utf8(out) } else { schema.to_owned() }
 }
 
 /// The schema with only those keywords that a guaranteed format takes; the others become words in
