@@ -63,7 +63,7 @@ pub(crate) fn encode(
     conversation(&context, &messages, losses, &mut w)?;
     all_tools(&context, &tools, shape, losses, &mut w)?;
     thought.write(&mut w);
-    output_config(&context, &thought, shape, &mut w);
+    output_config(&context, &thought, shape, losses, &mut w);
     settings::sampling(&context, thought.is_on(), losses, &mut w);
     settings::stop(&request.output.stop, losses, &mut w);
     settings::identity(&context, losses, &mut w);
@@ -188,7 +188,13 @@ fn answer_tool(schema: &Raw<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
     w.end_object();
 }
 
-fn output_config(context: &Context<'_>, thought: &Settings, shape: Shape, w: &mut Writer<'_>) {
+fn output_config(
+    context: &Context<'_>,
+    thought: &Settings,
+    shape: Shape,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) {
     let format = match &context.request.output.format {
         Format::JsonSchema { schema, .. } if shape == Shape::Schema => Some(schema),
         _ => None,
@@ -209,7 +215,11 @@ fn output_config(context: &Context<'_>, thought: &Settings, shape: Shape, w: &mu
         if context.is_native() {
             w.raw(schema);
         } else {
-            w.json(&schema::strict(schema.as_str()));
+            let guaranteed = schema::strict(schema.as_str());
+            if guaranteed.is_narrower {
+                losses.add(Action::Approx, "response_format.schema");
+            }
+            w.json(&guaranteed.schema);
         }
         w.end_object();
     }
