@@ -28,7 +28,7 @@ mod target;
 use std::borrow::Cow;
 use std::fmt;
 
-use canonical::restore::{self, Restorer};
+use canonical::restoration::{self, Restorer};
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
 #[cfg(feature = "layers")]
@@ -219,7 +219,7 @@ pub fn encode_response(
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorView> {
-    let restored = restore::response(response, exchange);
+    let restored = restoration::response(response, exchange);
     let response = restored.as_ref().unwrap_or(response);
     match exchange.client {
         Protocol::Anthropic => anthropic::response::encode(response, exchange, out),
@@ -290,6 +290,7 @@ impl StreamDecoder {
 pub struct StreamEncoder {
     restorer: Restorer,
     encoders: Encoders,
+    request_id: Option<String>,
 }
 
 #[derive(Debug)]
@@ -310,12 +311,18 @@ impl StreamEncoder {
             Protocol::Responses => Encoders::Responses(responses::stream::Encoder::new(exchange)),
             Protocol::Gemini => Encoders::Gemini(gemini::stream::Encoder::new(exchange)),
         };
-        StreamEncoder { restorer: Restorer::new(exchange), encoders }
+        StreamEncoder { restorer: Restorer::new(exchange), encoders, request_id: exchange.request_id.clone() }
     }
 
     /// Appends what the client is to read for this event.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let encoders = &mut self.encoders;
+        if let Event::Error(view) = event
+            && view.request_id.is_none()
+        {
+            let event = Event::Error(ErrorView { request_id: self.request_id.take(), ..view.clone() });
+            return delegate!(Encoders, encoders, inner => inner.event(&event, out));
+        }
         self.restorer.event(event, |event| {
             delegate!(Encoders, encoders, inner => inner.event(event, out));
         });

@@ -30,6 +30,7 @@ use http_body::Body;
 use tower::{Layer, Service};
 
 use super::model_filter::matches;
+use super::request_id::RequestId;
 use super::require_api_key::ClientKey;
 use crate::body::Body as OutBody;
 use crate::clock;
@@ -303,6 +304,7 @@ impl<S> Translate<S> {
         exchange.json_array = endpoint.json_array;
         exchange.created = clock::unix_seconds();
         exchange.seed = self.seeds.next();
+        exchange.request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
         let target = settings.target(payload.model());
         let scope = self.scope(&parts.extensions, payload.model());
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
@@ -357,7 +359,8 @@ fn recording(
     if is_carried || request.tools.is_empty() {
         return None;
     }
-    let recorder = |limit| Recorder::new(exchange.upstream, &target.dialect, limit);
+    let recorder =
+        |limit| Recorder::new(exchange.upstream, &target.dialect, limit).restored_by(&exchange.restoration);
     Some(scope.recording(canonical::last_said(&request.turns), recorder))
 }
 

@@ -12,7 +12,7 @@ use super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL, error};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Exchange, FaultKind, FinishReason, IdSource, Losses, Media, Opaque,
-    OpaqueKind, Part, PartKind, Provider, Response, restore,
+    OpaqueKind, Part, PartKind, Provider, Response, restoration,
 };
 use crate::protocol::json::{self, Error, Raw, Reader, Str, Writer};
 
@@ -133,7 +133,7 @@ fn part(block: Block<'_>) -> Part<'_> {
                 return Part::text(Str::escape(arguments));
             }
             if name == WRAPPED_ANSWER_TOOL {
-                let answer = restore::unwrap(whole).map_or(arguments, Raw::into_text);
+                let answer = restoration::unwrap(whole).map_or(arguments, Raw::into_text);
                 return Part::text(Str::escape(answer));
             }
             Part::new(PartKind::ToolCall { id: block.id.unwrap_or_default(), name, arguments, custom: false })

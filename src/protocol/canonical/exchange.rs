@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::request::{Request, ToolKind};
-use super::restore::Restoration;
+use super::restoration::Restoration;
 use crate::protocol::Protocol;
 use crate::protocol::json::Str;
 
@@ -38,8 +38,10 @@ pub struct Exchange {
     pub created: u64,
     /// Seed of made-up ids.
     pub seed: u64,
+    /// The id of the request, for an error within the stream.
+    pub request_id: Option<String>,
     /// By what its calls are given back.
-    pub(crate) restoration: Restoration,
+    pub restoration: Restoration,
 }
 
 impl Exchange {
@@ -78,6 +80,7 @@ impl Exchange {
             echo: request.echo.iter().map(|(k, v)| (*k, v.as_str().to_owned())).collect(),
             created: 0,
             seed: 0,
+            request_id: None,
             restoration: Restoration::new(request, upstream, &tool_names),
             tool_names,
         }

@@ -20,7 +20,7 @@ pub mod media;
 mod overflow;
 mod request;
 mod response;
-pub(in crate::protocol) mod restore;
+pub(in crate::protocol) mod restoration;
 mod retry_hint;
 mod search;
 mod search_call;
@@ -45,6 +45,7 @@ pub use request::{
     SystemBlock, Tool, ToolChoice, ToolKind, Turn, Visibility,
 };
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
+pub use restoration::Restoration;
 pub(in crate::protocol) use retry_hint::retry_hint;
 pub use search::WebSearch;
 pub use search_call::{WebSearchCall, WebSearchResult};

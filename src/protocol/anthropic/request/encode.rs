@@ -5,7 +5,9 @@ use super::marks::{self, Marks};
 use super::plan::Message;
 use super::thinking::{self, Settings};
 use super::{define, plan, schema, settings, write};
-use crate::protocol::canonical::{Action, CacheMark, Exchange, Format, Losses, Request, Role, Tool, restore};
+use crate::protocol::canonical::{
+    Action, CacheMark, Exchange, Format, Losses, Request, Role, Tool, restoration,
+};
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError, Target};
 
@@ -176,7 +178,7 @@ fn all_tools(
 }
 
 fn answer_tool(schema: &Raw<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
-    let name = if restore::is_object_schema(schema) { ANSWER_TOOL } else { WRAPPED_ANSWER_TOOL };
+    let name = if restoration::is_object_schema(schema) { ANSWER_TOOL } else { WRAPPED_ANSWER_TOOL };
     w.key("tools").begin_array().begin_object();
     w.key("name").text(name);
     w.key("description").text("Gives the answer to the user.");

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use crate::protocol::canonical::{Action, Losses, restore};
+use crate::protocol::canonical::{Action, Losses, restoration};
 use crate::protocol::json::{Error, Kind, Raw, Reader, Str, Writer, string_from_utf8};
 
 /// The schema of a tool without parameters.
@@ -13,13 +13,13 @@ pub(super) const EMPTY: &str = r#"{"type":"object","properties":{}}"#;
 /// A tool's schema with an object at its top: the answer's arguments are taken out of a wrapper again.
 pub(super) fn object<'a>(raw: &'a Raw<'_>, losses: &mut Losses) -> Cow<'a, str> {
     let text = raw.as_str();
-    let Ok(tag) = restore::type_of(raw) else { return Cow::Borrowed(EMPTY) };
+    let Ok(tag) = restoration::type_of(raw) else { return Cow::Borrowed(EMPTY) };
     match tag {
         Some(tag) if tag.as_str() == r#""object""# => Cow::Borrowed(text),
-        Some(_) if restore::is_object_schema(raw) => Cow::Owned(with_plain_type(text)),
+        Some(_) if restoration::is_object_schema(raw) => Cow::Owned(with_plain_type(text)),
         Some(_) => {
             losses.add(Action::Approx, "tools.schema");
-            let key = restore::WRAPPED;
+            let key = restoration::WRAPPED;
             Cow::Owned(format!(r#"{{"type":"object","properties":{{"{key}":{text}}},"required":["{key}"]}}"#))
         }
         None => match text.get(1..).unwrap_or("}").trim_start() {

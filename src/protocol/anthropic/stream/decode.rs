@@ -9,7 +9,7 @@ use super::super::usage::Counts;
 use super::super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL, error};
 use super::fields::{DeltaFields, Native};
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, FaultKind, Opaque, PartHeader, PartMeta, Sequencer, restore,
+    Delta, ErrorView, Event, FaultKind, Opaque, PartHeader, PartMeta, Sequencer, restoration,
 };
 use crate::protocol::json::{Error, Raw, Reader, Str};
 use crate::protocol::{Protocol, sse};
@@ -361,7 +361,7 @@ impl Decoder {
                 if held.is_empty() {
                     held = begun_with.unwrap_or_default();
                 }
-                let answer = restore::unwrap(&held).map_or(held.as_str().into(), Raw::into_text);
+                let answer = restoration::unwrap(&held).map_or(held.as_str().into(), Raw::into_text);
                 self.text(index, Str::escape(answer), sink);
             }
             Kind::Opaque(fold) => {

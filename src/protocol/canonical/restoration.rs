@@ -15,7 +15,7 @@ const MOST_HELD: usize = 4 << 20;
 
 /// What of a request its calls are restored by. Most requests have none of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Restoration {
+pub struct Restoration {
     /// Ids of the calls in the conversation so far.
     used_ids: HashSet<String>,
     /// The upstream's names of tools whose schema was wrapped in an object.
@@ -59,6 +59,11 @@ impl Restoration {
             Cow::Borrowed(_) => None,
             Cow::Owned(fresh) => Some(Str::escape(fresh)),
         }
+    }
+
+    /// The id that the client knows a call by.
+    pub(crate) fn client_id(&self, id: Str<'static>) -> Str<'static> {
+        self.fresh_id(&id).unwrap_or(id)
     }
 
     fn is_wrapped(&self, name: &Str<'_>) -> bool {
