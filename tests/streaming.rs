@@ -69,6 +69,7 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
             let (_served, http) = served(protocol, &provider).await;
             let response = http.open(talk(protocol).request(client)).await;
             assert_eq!(response.status(), 200, "{what}");
+            let id = response.headers().get("request-id").cloned();
             let mut text = String::new();
             read_rest(response.into_body(), &mut text).await;
             assert!(text.contains("Hello,"), "{what}: {text}");
@@ -76,6 +77,12 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
             let events = events(&text);
             assert!(answer::stream_error(client, &events).is_some(), "{what}: {text}");
             assert_eq!(events.iter().filter(|event| is_error(event)).count(), 1, "{what}: {text}");
+            // Through a relay, the provider's own event has the provider's own id.
+            let relayed = client == protocol && how.starts_with("an error event");
+            if client == Protocol::Anthropic && !relayed {
+                let told = events.iter().find(|event| is_error(event)).map(Event::json);
+                assert_eq!(told.unwrap()["request_id"], id.unwrap().to_str().unwrap(), "{what}: {text}");
+            }
         }
     }
 }

@@ -153,6 +153,8 @@ fn translation(spec: &UpstreamSpec, state_store: Option<&StateStore>) -> Transla
         .dialect(spec.dialect)
         .default_max_tokens(spec.default_max_tokens)
         .strict(spec.strict)
+        .auto_cache(spec.auto_cache)
+        .hosted_tools(spec.hosted_tools)
         .state_store(state_store.cloned(), spec.name.as_str())
         .stop_emulation(spec.stop_emulation)
         .estimate_usage(spec.estimate_usage);

@@ -64,6 +64,8 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
         .strict(upstream.strict)
         .stop_emulation(upstream.stop_emulation)
         .estimate_usage(upstream.estimate_usage)
+        .auto_cache(upstream.auto_cache)
+        .hosted_tools(upstream.hosted_tools)
         .head_timeout(timeouts.head)
         .idle_timeout(timeouts.idle)
         .breaker(breaker.enabled.then_some(policy))

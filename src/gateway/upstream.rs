@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::layer::BreakerPolicy;
 use crate::layer::fetch_media::FetchPolicy;
+use crate::protocol::canonical::HostedTools;
 use crate::protocol::{Dialect, Overrides};
 use crate::upstream::ApiType;
 
@@ -28,6 +29,8 @@ pub struct UpstreamSpec {
     pub(super) strict: bool,
     pub(super) stop_emulation: bool,
     pub(super) estimate_usage: bool,
+    pub(super) auto_cache: bool,
+    pub(super) hosted_tools: HostedTools,
     pub(super) connect_timeout: Duration,
     pub(super) head_timeout: Option<Duration>,
     pub(super) idle_timeout: Option<Duration>,
@@ -57,6 +60,8 @@ impl UpstreamSpec {
             strict: false,
             stop_emulation: false,
             estimate_usage: false,
+            auto_cache: false,
+            hosted_tools: HostedTools::default(),
             connect_timeout: Duration::from_secs(10),
             head_timeout: Some(Duration::from_secs(600)),
             idle_timeout: Some(Duration::from_secs(300)),
@@ -143,6 +148,21 @@ impl UpstreamSpec {
     #[must_use]
     pub fn estimate_usage(mut self, estimate_usage: bool) -> Self {
         self.estimate_usage = estimate_usage;
+        self
+    }
+
+    /// Caches prompts of clients without cache marks; see
+    /// [`TranslateLayer::auto_cache`](crate::layer::TranslateLayer::auto_cache).
+    #[must_use]
+    pub fn auto_cache(mut self, auto_cache: bool) -> Self {
+        self.auto_cache = auto_cache;
+        self
+    }
+
+    /// What becomes of tools that only another provider runs. Default: the request is refused.
+    #[must_use]
+    pub fn hosted_tools(mut self, policy: HostedTools) -> Self {
+        self.hosted_tools = policy;
         self
     }
 

@@ -28,6 +28,7 @@ mod target;
 use std::borrow::Cow;
 use std::fmt;
 
+use canonical::restoration::{self, Restorer};
 use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
 
 #[cfg(feature = "layers")]
@@ -218,6 +219,8 @@ pub fn encode_response(
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorView> {
+    let restored = restoration::response(response, exchange);
+    let response = restored.as_ref().unwrap_or(response);
     match exchange.client {
         Protocol::Anthropic => anthropic::response::encode(response, exchange, out),
         Protocol::OpenAi => openai::response::encode(response, exchange, out),
@@ -282,26 +285,47 @@ impl StreamDecoder {
     }
 }
 
-per_protocol! {
-    /// Canonical events to a client's stream.
-    StreamEncoder, Encoders, stream::Encoder
+/// Canonical events to a client's stream.
+#[derive(Debug)]
+pub struct StreamEncoder {
+    restorer: Restorer,
+    encoders: Encoders,
+    request_id: Option<String>,
+}
+
+#[derive(Debug)]
+enum Encoders {
+    Anthropic(anthropic::stream::Encoder),
+    OpenAi(openai::stream::Encoder),
+    Responses(responses::stream::Encoder),
+    Gemini(gemini::stream::Encoder),
 }
 
 impl StreamEncoder {
     /// An encoder at the start of a stream.
     #[must_use]
     pub fn new(exchange: &Exchange) -> Self {
-        Self(match exchange.client {
+        let encoders = match exchange.client {
             Protocol::Anthropic => Encoders::Anthropic(anthropic::stream::Encoder::new(exchange)),
             Protocol::OpenAi => Encoders::OpenAi(openai::stream::Encoder::new(exchange)),
             Protocol::Responses => Encoders::Responses(responses::stream::Encoder::new(exchange)),
             Protocol::Gemini => Encoders::Gemini(gemini::stream::Encoder::new(exchange)),
-        })
+        };
+        StreamEncoder { restorer: Restorer::new(exchange), encoders, request_id: exchange.request_id.clone() }
     }
 
     /// Appends what the client is to read for this event.
     pub fn event(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        delegate!(Encoders, &mut self.0, inner => inner.event(event, out));
+        let encoders = &mut self.encoders;
+        if let Event::Error(view) = event
+            && view.request_id.is_none()
+        {
+            let event = Event::Error(ErrorView { request_id: self.request_id.take(), ..view.clone() });
+            return delegate!(Encoders, encoders, inner => inner.event(&event, out));
+        }
+        self.restorer.event(event, |event| {
+            delegate!(Encoders, encoders, inner => inner.event(event, out));
+        });
     }
 }
 

@@ -13,6 +13,9 @@ pub struct Target<'t> {
     pub dialect: Dialect,
     /// The output limit to send where the protocol demands one and the client gave none.
     pub default_max_tokens: Option<u64>,
+    /// Anthropic: whether a request without cache marks, from a client that knows none, asks for the automatic
+    /// one (2.11).
+    pub auto_cache: bool,
 }
 
 impl<'t> Target<'t> {
@@ -24,6 +27,7 @@ impl<'t> Target<'t> {
             capabilities: Capabilities::of(model),
             dialect: Dialect::default(),
             default_max_tokens: None,
+            auto_cache: false,
         }
     }
 }

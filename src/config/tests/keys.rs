@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{config, problems, warnings, with_root, with_upstream};
 use crate::config::{ApiType, Compression, LogFormat, StatusPattern};
 use crate::protocol::Thinking;
+use crate::protocol::canonical::HostedTools;
 
 /// The shape of the older program's documented example.
 const SEED: &str = r#"
@@ -115,6 +116,8 @@ upstreams:
     strict: false
     stop_emulation: false
     estimate_usage: true
+    auto_cache: true
+    hosted_tools: strip
     timeouts: { idle: 5, request: none }
     circuit_breaker: { open_for: 1m, enabled: true }
 ",
@@ -125,6 +128,8 @@ upstreams:
     assert_eq!((plain.strict, own.strict), (true, false));
     assert_eq!((plain.stop_emulation, own.stop_emulation), (true, false));
     assert_eq!((plain.estimate_usage, own.estimate_usage), (false, true));
+    assert_eq!((plain.auto_cache, own.auto_cache), (false, true));
+    assert_eq!((plain.hosted_tools, own.hosted_tools), (HostedTools::Reject, HostedTools::Strip));
     assert_eq!(own.timeouts.head, Some(Duration::from_secs(10)));
     assert_eq!((own.timeouts.idle, own.timeouts.request), (Some(Duration::from_secs(5)), None));
     assert_eq!(config.timeouts.idle, None);

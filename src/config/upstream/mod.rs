@@ -14,6 +14,7 @@ pub(super) use read::read_all;
 
 use super::secret::Secret;
 use super::sections::{CircuitBreaker, FetchMedia, Timeouts};
+use crate::protocol::canonical::HostedTools;
 use crate::protocol::{Dialect, Overrides};
 pub use crate::upstream::ApiType;
 
@@ -52,6 +53,10 @@ pub struct Upstream {
     pub stop_emulation: bool,
     /// Whether clients that can do without token counts get estimated ones where it tells none. Default false.
     pub estimate_usage: bool,
+    /// Whether Anthropic is to cache prompts of clients without cache marks. Default false.
+    pub auto_cache: bool,
+    /// What becomes of tools that only another provider runs. Default: the request is refused.
+    pub hosted_tools: HostedTools,
     /// How long it may take.
     pub timeouts: Timeouts,
     /// When it rests.
@@ -85,6 +90,8 @@ impl Upstream {
             strict: false,
             stop_emulation: false,
             estimate_usage: false,
+            auto_cache: false,
+            hosted_tools: HostedTools::default(),
             timeouts: Timeouts::default(),
             circuit_breaker: CircuitBreaker::default(),
             fetch_media: FetchMedia::default(),

@@ -9,6 +9,7 @@ use crate::config::address;
 use crate::config::read;
 use crate::config::reader::{Field, Map};
 use crate::protocol::Dialect;
+use crate::protocol::canonical::HostedTools;
 
 /// What is the same for all upstreams, or between them.
 struct Siblings<'a> {
@@ -40,6 +41,9 @@ const COMPRESSIONS: [(&str, Compression); 7] = [
     ("zstd", Compression::Zstd),
     ("x-zstd", Compression::Zstd),
 ];
+
+const HOSTED_TOOLS: [(&str, HostedTools); 2] =
+    [("reject", HostedTools::Reject), ("strip", HostedTools::Strip)];
 
 type Flag = fn(&mut Dialect) -> &mut bool;
 
@@ -134,6 +138,11 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         strict: read::boolean(map, "strict", config.strict),
         stop_emulation: read::boolean(map, "stop_emulation", config.stop_emulation),
         estimate_usage: read::boolean(map, "estimate_usage", config.estimate_usage),
+        auto_cache: read::boolean(map, "auto_cache", false),
+        hosted_tools: map
+            .get("hosted_tools")
+            .and_then(|field| field.choice(&HOSTED_TOOLS))
+            .unwrap_or_default(),
         timeouts: map.section("timeouts", |map| read::timeouts(map, config.timeouts)),
         circuit_breaker: map
             .section("circuit_breaker", |map| read::circuit_breaker(map, config.circuit_breaker)),

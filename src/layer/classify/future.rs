@@ -13,6 +13,7 @@ use super::body::ResponseBody;
 use super::gather::{Gather, Step};
 use crate::error::{BoxError, Error};
 use crate::headers;
+use crate::layer::request_id::RequestId;
 use crate::layer::tally::{Tally, Told};
 use crate::protocol::{Operation, Protocol};
 
@@ -25,6 +26,7 @@ pin_project! {
         protocol: Protocol,
         operation: Operation,
         limit: usize,
+        request_id: Option<RequestId>,
     }
 }
 
@@ -37,8 +39,14 @@ struct Answer<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(super) fn new(inner: F, protocol: Protocol, operation: Operation, limit: usize) -> Self {
-        ResponseFuture { inner, answer: None, protocol, operation, limit }
+    pub(super) fn new(
+        inner: F,
+        protocol: Protocol,
+        operation: Operation,
+        limit: usize,
+        request_id: Option<RequestId>,
+    ) -> Self {
+        ResponseFuture { inner, answer: None, protocol, operation, limit, request_id }
     }
 }
 
@@ -92,7 +100,8 @@ where
                     answer.head.extensions.insert(tally);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
-                Step::Stream(watch, held) => {
+                Step::Stream(mut watch, held) => {
+                    watch.name(this.request_id.take());
                     answer.head.extensions.insert(watch.tally());
                     // Whatever it was called: everybody outside goes by the header.
                     if !headers::is_event_stream(&answer.head.headers) {

@@ -23,6 +23,7 @@ use http_body::Body;
 use tower::{Layer, Service};
 
 use crate::error::{BoxError, Error};
+use crate::layer::request_id::RequestId;
 use crate::payload::Payload;
 
 pub use body::ResponseBody;
@@ -115,6 +116,7 @@ where
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
         let protocol = request.body().protocol();
         let operation = request.body().operation();
-        ResponseFuture::new(self.inner.call(request), protocol, operation, self.limit)
+        let request_id = request.extensions().get::<RequestId>().cloned();
+        ResponseFuture::new(self.inner.call(request), protocol, operation, self.limit, request_id)
     }
 }

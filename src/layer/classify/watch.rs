@@ -1,6 +1,7 @@
 //! Watches a native stream on its way: has it begun, may it end here.
 
 use crate::error::Error;
+use crate::layer::request_id::RequestId;
 use crate::layer::tally::Tally;
 use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
 use crate::protocol::sse::Decoder;
@@ -23,6 +24,7 @@ pub(super) struct Watch {
     observer: Observer,
     tally: Tally,
     told: Usage,
+    request_id: Option<RequestId>,
 }
 
 impl Watch {
@@ -32,7 +34,13 @@ impl Watch {
             observer: Observer::new(protocol),
             tally: Tally::default(),
             told: Usage::default(),
+            request_id: None,
         }
+    }
+
+    /// The id of the request, for the client that the stream breaks for.
+    pub(super) fn name(&mut self, request_id: Option<RequestId>) {
+        self.request_id = request_id;
     }
 
     /// Where the stream's token counts are told, also those that are yet to come.
@@ -92,7 +100,10 @@ impl Watch {
         match error {
             Error::Stream { .. } => error,
             error => {
-                let event = self.observer.error_event(&error.view()).into();
+                let mut view = error.view();
+                let own = || self.request_id.as_ref().map(|id| id.as_str().to_owned());
+                view.request_id = view.request_id.take().or_else(own);
+                let event = self.observer.error_event(&view).into();
                 Error::Stream { error: Box::new(error), event }
             }
         }

@@ -99,6 +99,11 @@ impl Aggregator {
         };
         let mut blocks = self.blocks;
         blocks.sort_by_key(|(index, _)| *index);
+        // A call that was cut off must not be executed (section 4, rule 1).
+        let cut = message.get("stop_reason").and_then(|raw| raw.as_text().map(|why| why == "max_tokens"));
+        if cut == Some(true) && blocks.last().is_some_and(|(_, block)| block.is_cut_off()) {
+            blocks.pop();
+        }
         let mut content = Vec::new();
         let mut w = Writer::new(&mut content);
         w.begin_array();
@@ -195,6 +200,13 @@ impl BlockFold {
             }
             Ok::<_, Error>(())
         })
+    }
+
+    /// Whether it is a call whose arguments have no end.
+    fn is_cut_off(&self) -> bool {
+        is_call(&self.members)
+            && !self.partial_json.is_blank()
+            && json::as_object(self.partial_json.decode().as_ref()).is_none()
     }
 
     /// The whole block.

@@ -41,5 +41,8 @@ pub(super) mod usage;
 /// calls come back as text.
 const ANSWER_TOOL: &str = "aiproxy_answer";
 
+/// The same for an answer that is no object, whose arguments are a wrapper.
+const WRAPPED_ANSWER_TOOL: &str = "aiproxy_answer_value";
+
 #[cfg(test)]
 mod corpus;

@@ -8,11 +8,11 @@ use super::request::input;
 use super::search::{self, Searches, Step};
 use super::state::{self, CallIds};
 use super::usage::{self, Counts};
-use super::{ANSWER_TOOL, error};
+use super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL, error};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Exchange, FaultKind, FinishReason, IdSource, Losses, Media, Opaque,
-    OpaqueKind, Part, PartKind, Provider, Response,
+    OpaqueKind, Part, PartKind, Provider, Response, restoration,
 };
 use crate::protocol::json::{self, Error, Raw, Reader, Str, Writer};
 
@@ -126,10 +126,15 @@ fn part(block: Block<'_>) -> Part<'_> {
             ..Part::new(PartKind::Reasoning { text: Str::EMPTY, redacted: true })
         },
         Some("tool_use") => {
-            let arguments = Cow::Borrowed(block.arguments());
+            let whole = block.arguments();
+            let arguments = Cow::Borrowed(whole);
             let name = block.name.unwrap_or_default();
             if name == ANSWER_TOOL {
                 return Part::text(Str::escape(arguments));
+            }
+            if name == WRAPPED_ANSWER_TOOL {
+                let answer = restoration::unwrap(whole).map_or(arguments, Raw::into_text);
+                return Part::text(Str::escape(answer));
             }
             Part::new(PartKind::ToolCall { id: block.id.unwrap_or_default(), name, arguments, custom: false })
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::event::{Delta, Event, PartHeader};
 use super::request::{Opaque, Part, PartKind, Provider, Request, Role, Turn};
 use super::response::Response;
+use super::restoration::Restoration;
 use crate::protocol::json::Str;
 use crate::protocol::{Dialect, Protocol};
 
@@ -81,6 +82,7 @@ pub struct Recorder {
     state: CallState,
     /// Bytes of reasoning so far.
     size: usize,
+    restoration: Restoration,
 }
 
 /// Which reasoning an upstream takes back.
@@ -118,7 +120,21 @@ impl Recorder {
             // Gemini's signatures stand on calls.
             Protocol::OpenAi | Protocol::Gemini => Kept::Nothing,
         };
-        Recorder { reasoning, limit, open: Open::Other, state: CallState::default(), size: 0 }
+        Recorder {
+            reasoning,
+            limit,
+            open: Open::Other,
+            state: CallState::default(),
+            size: 0,
+            restoration: Restoration::default(),
+        }
+    }
+
+    /// Calls are known by the ids that clients get.
+    #[must_use]
+    pub fn restored_by(mut self, restoration: &Restoration) -> Self {
+        self.restoration = restoration.clone();
+        self
     }
 
     /// Takes one event. When a call has ended: its id and its state, if it has any.
@@ -142,7 +158,9 @@ impl Recorder {
             }
             Event::PartEnd { choice: 0, complete, .. } => match mem::take(&mut self.open) {
                 Open::Reasoning { text, redacted, opaque } => self.reasoned(text, redacted, opaque),
-                Open::Call { id, opaque } if *complete => return Some(id).zip(self.called(opaque)),
+                Open::Call { id, opaque } if *complete => {
+                    return Some(self.restoration.client_id(id)).zip(self.called(opaque));
+                }
                 _ => {}
             },
             _ => {}
@@ -160,7 +178,7 @@ impl Recorder {
                 }
                 PartKind::ToolCall { id, .. } => {
                     if let Some(state) = self.called(opaque.map(exact)) {
-                        sink(id.clone().into_owned(), state);
+                        sink(self.restoration.client_id(id.clone().into_owned()), state);
                     }
                 }
                 _ => self.state.has_text |= is_said(part),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 use super::request::{Request, ToolKind};
+use super::restoration::Restoration;
 use crate::protocol::Protocol;
 use crate::protocol::json::Str;
 
@@ -37,6 +38,10 @@ pub struct Exchange {
     pub created: u64,
     /// Seed of made-up ids.
     pub seed: u64,
+    /// The id of the request, for an error within the stream.
+    pub request_id: Option<String>,
+    /// By what its calls are given back.
+    pub restoration: Restoration,
 }
 
 impl Exchange {
@@ -48,6 +53,8 @@ impl Exchange {
             Protocol::OpenAi | Protocol::Responses => true,
             Protocol::Anthropic | Protocol::Gemini => request.reasoning.visibility == Visibility::Shown,
         };
+        let callable = request.tools.iter().filter(|t| !matches!(t.kind, ToolKind::Hosted { .. }));
+        let tool_names = NameMap::new(upstream, callable.map(|t| &t.name));
         Exchange {
             client,
             upstream,
@@ -56,10 +63,6 @@ impl Exchange {
             json_array: false,
             include_usage: request.include_usage,
             show_reasoning,
-            tool_names: NameMap::new(
-                upstream,
-                request.tools.iter().filter(|t| !matches!(t.kind, ToolKind::Hosted { .. })).map(|t| &t.name),
-            ),
             custom_tools: request
                 .tools
                 .iter()
@@ -77,6 +80,9 @@ impl Exchange {
             echo: request.echo.iter().map(|(k, v)| (*k, v.as_str().to_owned())).collect(),
             created: 0,
             seed: 0,
+            request_id: None,
+            restoration: Restoration::new(request, upstream, &tool_names),
+            tool_names,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tools and the choice among them (section 2.8).
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::encode::Context;
@@ -100,29 +101,28 @@ fn function(
     losses: &mut Losses,
     w: &mut Writer<'_>,
 ) {
-    let strict = tool.strict == Some(true);
-    let takes_strict = context.target.capabilities.structured_output;
-    if strict && !takes_strict {
+    let schema = tool.schema.as_ref().map(|raw| schema::object(raw, losses));
+    let mut schema = schema.unwrap_or(Cow::Borrowed(schema::EMPTY));
+    let wants_strict = tool.strict == Some(true);
+    let mut strict = wants_strict && context.target.capabilities.structured_output;
+    if strict && !context.is_native() {
+        // A map that must stay empty is worse than one that nobody guarantees.
+        let guaranteed = schema::strict(&schema);
+        if guaranteed.is_narrower {
+            strict = false;
+        } else {
+            schema = Cow::Owned(guaranteed.schema);
+        }
+    }
+    if wants_strict && !strict {
         losses.drop("tools.strict");
     }
-    let strict = strict && takes_strict;
     w.begin_object();
     w.key("name").string(&context.exchange.tool_names.upstream(&tool.name));
     if let Some(description) = &tool.description {
         w.key("description").string(description);
     }
-    w.key("input_schema");
-    match &tool.schema {
-        Some(raw) if strict && !context.is_native() => {
-            w.json(&schema::strict(&schema::object(raw, losses)));
-        }
-        Some(raw) => {
-            w.json(&schema::object(raw, losses));
-        }
-        None => {
-            w.json(schema::EMPTY);
-        }
-    }
+    w.key("input_schema").json(&schema);
     if strict {
         w.key("strict").boolean(true);
     }

@@ -1,11 +1,13 @@
 //! The hub's request to Anthropic's JSON.
 
-use super::super::ANSWER_TOOL;
+use super::super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL};
 use super::marks::{self, Marks};
 use super::plan::Message;
 use super::thinking::{self, Settings};
 use super::{define, plan, schema, settings, write};
-use crate::protocol::canonical::{Action, CacheMark, Exchange, Format, Losses, Request, Role, Tool};
+use crate::protocol::canonical::{
+    Action, CacheMark, Exchange, Format, Losses, Request, Role, Tool, restoration,
+};
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError, Target};
 
@@ -63,12 +65,12 @@ pub(crate) fn encode(
     conversation(&context, &messages, losses, &mut w)?;
     all_tools(&context, &tools, shape, losses, &mut w)?;
     thought.write(&mut w);
-    output_config(&context, &thought, shape, &mut w);
+    output_config(&context, &thought, shape, losses, &mut w);
     settings::sampling(&context, thought.is_on(), losses, &mut w);
     settings::stop(&request.output.stop, losses, &mut w);
     settings::identity(&context, losses, &mut w);
     settings::service(&context, losses, &mut w);
-    write::cache(request.cache.auto, &mut w);
+    write::cache(marks.auto, &mut w);
     extras(&context, losses, &mut w);
     w.end_object();
     Ok(())
@@ -176,18 +178,25 @@ fn all_tools(
 }
 
 fn answer_tool(schema: &Raw<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
+    let name = if restoration::is_object_schema(schema) { ANSWER_TOOL } else { WRAPPED_ANSWER_TOOL };
     w.key("tools").begin_array().begin_object();
-    w.key("name").text(ANSWER_TOOL);
+    w.key("name").text(name);
     w.key("description").text("Gives the answer to the user.");
     w.key("input_schema").json(&schema::object(schema, losses));
     w.end_object().end_array();
     w.key("tool_choice").begin_object();
     w.key("type").text("tool");
-    w.key("name").text(ANSWER_TOOL);
+    w.key("name").text(name);
     w.end_object();
 }
 
-fn output_config(context: &Context<'_>, thought: &Settings, shape: Shape, w: &mut Writer<'_>) {
+fn output_config(
+    context: &Context<'_>,
+    thought: &Settings,
+    shape: Shape,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) {
     let format = match &context.request.output.format {
         Format::JsonSchema { schema, .. } if shape == Shape::Schema => Some(schema),
         _ => None,
@@ -208,7 +217,11 @@ fn output_config(context: &Context<'_>, thought: &Settings, shape: Shape, w: &mu
         if context.is_native() {
             w.raw(schema);
         } else {
-            w.json(&schema::strict(schema.as_str()));
+            let guaranteed = schema::strict(schema.as_str());
+            if guaranteed.is_narrower {
+                losses.add(Action::Approx, "response_format.schema");
+            }
+            w.json(&guaranteed.schema);
         }
         w.end_object();
     }

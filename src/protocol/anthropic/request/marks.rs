@@ -6,9 +6,10 @@ use crate::protocol::canonical::{Action, CacheMark, Losses, Part, PartKind};
 
 const MOST: usize = 4;
 
-/// The marks of tools and system blocks; those of messages stay on their items.
+/// The marks of the whole request, of tools and of system blocks; those of messages stay on their items.
 #[derive(Debug)]
 pub(super) struct Marks {
+    pub(super) auto: Option<CacheMark>,
     pub(super) tools: Vec<Option<CacheMark>>,
     pub(super) system: Vec<Option<CacheMark>>,
 }
@@ -16,6 +17,7 @@ pub(super) struct Marks {
 /// Keeps the last four marks in cache order: tools, system, messages. Later ones cover more.
 pub(super) fn settle(context: &Context<'_>, messages: &mut [Message<'_>], losses: &mut Losses) -> Marks {
     let mut marks = Marks {
+        auto: context.request.cache.auto,
         tools: context.request.tools.iter().map(|tool| tool.cache).collect(),
         system: context
             .request
@@ -24,11 +26,16 @@ pub(super) fn settle(context: &Context<'_>, messages: &mut [Message<'_>], losses
             .map(|block| block.cache.filter(|_| !block.text.is_blank()))
             .collect(),
     };
-    let fixed = usize::from(context.request.cache.auto.is_some()) + nested(messages);
+    let nested = nested(messages);
+    let fixed = usize::from(marks.auto.is_some()) + nested;
     let budget = MOST.saturating_sub(fixed);
     let items = messages.iter_mut().flat_map(|message| &mut message.items).map(|item| &mut item.cache);
     let slots = marks.tools.iter_mut().chain(&mut marks.system).chain(items);
     let mut slots: Vec<&mut Option<CacheMark>> = slots.filter(|slot| slot.is_some()).collect();
+    // Other APIs cache by themselves; here nothing is cached without a mark.
+    if context.target.auto_cache && !context.is_native() && slots.is_empty() && nested == 0 {
+        marks.auto = marks.auto.or(Some(CacheMark::FiveMinutes));
+    }
     let surplus = slots.len().saturating_sub(budget);
     for slot in slots.iter_mut().take(surplus) {
         losses.drop("cache_control");

@@ -6,16 +6,19 @@ use super::super::finish::Stop;
 use super::super::response::{redacted, signature};
 use super::super::search::{Searches, Step};
 use super::super::usage::Counts;
-use super::super::{ANSWER_TOOL, error};
+use super::super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL, error};
 use super::fields::{DeltaFields, Native};
 use crate::protocol::canonical::{
-    Delta, ErrorView, Event, FaultKind, Opaque, PartHeader, PartMeta, Sequencer,
+    Delta, ErrorView, Event, FaultKind, Opaque, PartHeader, PartMeta, Sequencer, restoration,
 };
 use crate::protocol::json::{Error, Raw, Reader, Str};
 use crate::protocol::{Protocol, sse};
 
 /// More blocks than this at once are an attack, not an answer.
 const MOST_OPEN: usize = 1024;
+
+/// What is held of an answer in a wrapper.
+const MOST_HELD: usize = 16 << 20;
 
 /// Reads a native stream.
 #[derive(Debug, Default)]
@@ -50,6 +53,11 @@ enum Kind {
     Answer {
         begun_with: Option<String>,
         has_arguments: bool,
+    },
+    /// The same in a wrapper: told when it is whole.
+    WrappedAnswer {
+        begun_with: Option<String>,
+        held: String,
     },
     /// A block that only this protocol knows: whole at its end.
     Opaque(Box<BlockFold>),
@@ -240,6 +248,10 @@ impl Decoder {
             let kind = Kind::Answer { begun_with, has_arguments: false };
             return self.open(index, kind, PartHeader::Text, sink);
         }
+        if name == WRAPPED_ANSWER_TOOL {
+            let kind = Kind::WrappedAnswer { begun_with, held: String::new() };
+            return self.open(index, kind, PartHeader::Text, sink);
+        }
         self.has_calls = true;
         let header = PartHeader::ToolCall { id: block.id.unwrap_or_default(), name, custom: false };
         self.open(index, Kind::Call { begun_with, has_arguments: false }, header, sink);
@@ -319,6 +331,15 @@ impl Decoder {
                 *has_arguments |= !json.is_empty();
                 Delta::Text(json)
             }
+            Kind::WrappedAnswer { held, .. } => {
+                held.push_str(&json.decode());
+                if held.len() <= MOST_HELD {
+                    return;
+                }
+                let text = Str::escape(std::mem::take(held));
+                open.kind = Kind::Answer { begun_with: None, has_arguments: true };
+                Delta::Text(text)
+            }
             _ => return,
         };
         self.sequencer.delta(0, &index, delta, sink);
@@ -336,6 +357,13 @@ impl Decoder {
                 self.text(index, Str::from(json), sink);
             }
             Kind::Call { .. } | Kind::Answer { .. } => {}
+            Kind::WrappedAnswer { begun_with, mut held } => {
+                if held.is_empty() {
+                    held = begun_with.unwrap_or_default();
+                }
+                let answer = restoration::unwrap(&held).map_or(held.as_str().into(), Raw::into_text);
+                self.text(index, Str::escape(answer), sink);
+            }
             Kind::Opaque(fold) => {
                 let raw = fold.finish().to_json();
                 match self.search(&raw) {

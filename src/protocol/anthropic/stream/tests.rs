@@ -455,6 +455,31 @@ fn free_text_calls_are_objects_to_this_client() {
 }
 
 #[test]
+fn t060_a_call_that_was_cut_off_is_not_folded_into_one_that_an_agent_runs() {
+    let stream = |json: &str, reason: &str| {
+        let events = [
+            json!({"type": "message_start", "message": {"id": "m", "content": []}}),
+            json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "On it."}}),
+            json!({"type": "content_block_start", "index": 1,
+                "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}}),
+            json!({"type": "content_block_delta", "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": json}}),
+            json!({"type": "message_delta", "delta": {"stop_reason": reason}}),
+            json!({"type": "message_stop"}),
+        ];
+        events.map(|event| format!("data: {event}\n\n")).concat()
+    };
+    let cut = aggregate(&stream(r#"{"path": "/et"#, "max_tokens")).unwrap();
+    assert_eq!(cut["content"], json!([{"type": "text", "text": "On it."}]));
+    assert_eq!(cut["stop_reason"], "max_tokens");
+    let whole = aggregate(&stream(r#"{"path": "/etc"}"#, "max_tokens")).unwrap();
+    assert_eq!(whole["content"][1]["input"], json!({"path": "/etc"}));
+    // Nothing was cut: the agent is told what the model wrote.
+    let odd = aggregate(&stream(r#"{"path": "/et"#, "tool_use")).unwrap();
+    assert_eq!(odd["content"][1]["input"], json!({"_raw_arguments": r#"{"path": "/et"#}));
+}
+
+#[test]
 fn t060_t162_calls_that_must_not_run() {
     let events = |reason| {
         [

@@ -104,3 +104,21 @@ fn reasoning_beyond_the_limit_is_not_held() {
 fn what_no_upstream_wants_back_is_not_recorded() {
     assert!(record(vec![thought("1", None), Part::text("A"), call("a")], 1000).is_empty());
 }
+
+#[test]
+fn t092_state_of_a_call_whose_id_was_taken_is_known_by_the_id_that_the_client_got() {
+    let turns = vec![Turn { role: Role::Assistant, parts: vec![call("a")] }];
+    let request = Request { turns, ..Request::default() };
+    let exchange = crate::protocol::canonical::Exchange::new(&request, Protocol::OpenAi, Protocol::Anthropic);
+    let recorder =
+        || Recorder::new(Protocol::Anthropic, &Dialect::default(), 1000).restored_by(&exchange.restoration);
+    let parts = vec![signed("1"), call("a")];
+    let response = Response { choices: vec![Choice { parts, ..Choice::default() }], ..Response::default() };
+    let got = exchange.restoration.client_id("a".into());
+    assert_ne!(got, "a");
+    let mut ids = Vec::new();
+    recorder().whole(&response, |id, _| ids.push(id));
+    let mut recorder = recorder();
+    response.replay(|event| ids.extend(recorder.event(&event).map(|(id, _)| id)));
+    assert_eq!(ids, [got.clone(), got]);
+}
