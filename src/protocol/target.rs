@@ -177,7 +177,8 @@ impl Capabilities {
             effort: true,
             effort_xhigh: true,
             reasoning_model: reasoning,
-            mid_system: true,
+            // Their chat templates refuse system messages after the first (T122).
+            mid_system: !name.to_ascii_lowercase().contains("qwen"),
             ..Self::BASE
         }
     }
@@ -272,5 +273,7 @@ mod tests {
         assert_eq!(Capabilities::of("gemini-2.5-flash").thinking, Thinking::Budget);
         assert_eq!(Capabilities::of("gemini-3-pro").thinking, Thinking::Level);
         assert!(!Capabilities::of("llama-3.3-70b").reasoning_model);
+        assert!(Capabilities::of("llama-3.3-70b").mid_system);
+        assert!(!Capabilities::of("Qwen/Qwen3-32B").mid_system);
     }
 }

@@ -25,6 +25,7 @@ mod search_call;
 mod sequence;
 mod stop;
 mod usage;
+mod wording;
 
 pub use call_state::{CallState, Recorder, last_said, restore};
 pub use error::{ErrorView, FaultKind, Unsupported};
@@ -49,3 +50,4 @@ pub use sequence::Sequencer;
 pub(crate) use stop::most_stops;
 pub use stop::{StopFilter, take_untaken};
 pub use usage::Usage;
+pub(in crate::protocol) use wording::marked_system;

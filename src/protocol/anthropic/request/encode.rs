@@ -108,7 +108,7 @@ fn system(context: &Context<'_>, marks: &Marks, shape: Shape, losses: &mut Losse
         .collect();
     if shape == Shape::Words {
         losses.add(Action::Approx, "response_format");
-        blocks.push((instruction(&context.request.output.format), None));
+        blocks.push((context.request.output.format.as_instruction(), None));
     }
     match blocks.as_slice() {
         [] => {}
@@ -123,15 +123,6 @@ fn system(context: &Context<'_>, marks: &Marks, shape: Shape, losses: &mut Losse
             w.end_array();
         }
     }
-}
-
-fn instruction(format: &Format<'_>) -> Str<'static> {
-    let mut text = String::from("Respond only with one JSON object.");
-    if let Format::JsonSchema { schema, .. } = format {
-        text.push_str(" It must match this JSON schema:\n");
-        text.push_str(schema.as_str());
-    }
-    Str::from(text)
 }
 
 fn conversation(

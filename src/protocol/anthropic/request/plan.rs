@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::encode::Context;
 use crate::protocol::canonical::{
-    Action, CacheMark, Losses, Opaque, Part, PartKind, Provider, Role, Turn, Unsupported,
+    Action, CacheMark, Losses, Opaque, Part, PartKind, Provider, Role, Turn, Unsupported, marked_system,
 };
 use crate::protocol::json::Str;
 use crate::protocol::{Protocol, RequestError};
@@ -233,10 +233,7 @@ fn as_user<'p>(items: Vec<Item<'p>>, losses: &mut Losses) -> Vec<Item<'p>> {
             losses.drop("system.parts");
             continue;
         };
-        let mut tagged = Str::from_escaped(r"<system>\n");
-        tagged.push(text);
-        tagged.push(&Str::from_escaped(r"\n</system>"));
-        wrapped.push(Item { block: Block::Text(tagged), cache: item.cache });
+        wrapped.push(Item { block: Block::Text(marked_system(text)), cache: item.cache });
     }
     wrapped
 }

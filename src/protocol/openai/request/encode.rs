@@ -1,5 +1,6 @@
 //! The hub's request to a Chat server.
 
+mod answers;
 mod messages;
 mod parts;
 mod schema;
