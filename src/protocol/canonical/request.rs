@@ -49,6 +49,16 @@ pub struct Request<'a> {
     pub echo: Vec<(&'static str, Raw<'a>)>,
 }
 
+impl<'a> Request<'a> {
+    /// The names of the tools that were called so far, with repetitions. The tools may be gone since.
+    pub(crate) fn called_names(&self) -> impl Iterator<Item = &Str<'a>> {
+        self.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match &part.kind {
+            PartKind::ToolCall { name, .. } => Some(name),
+            _ => None,
+        })
+    }
+}
+
 impl Request<'_> {
     /// Refuses members of the client's own protocol that stand for more than a preference (2.12): where they
     /// run, what they may reach, what comes out.
