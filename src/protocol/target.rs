@@ -251,6 +251,8 @@ pub struct Dialect {
     pub no_stream_options: bool,
     /// Chat: content must be a string.
     pub no_content_arrays: bool,
+    /// Chat: refuses OpenAI's members about its accounts: end user, storage, keys of the prompt cache.
+    pub no_account_fields: bool,
     /// Anthropic: refuses calls in the history of a request without tools.
     pub stub_tools: bool,
     /// Gemini: Vertex, which takes no call ids.

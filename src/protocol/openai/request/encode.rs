@@ -34,8 +34,11 @@ pub(crate) fn encode(
     encoder.output(&mut w)?;
     encoder.reasoning(&mut w);
     encoder.sampling(&mut w)?;
-    encoder.cache(&mut w);
-    encoder.identity(&mut w);
+    if !target.dialect.no_account_fields {
+        encoder.cache(&mut w);
+        encoder.identity(&mut w);
+    }
+    encoder.service(&mut w);
     encoder.extras(&mut w);
     w.end_object();
     Ok(())
@@ -67,7 +70,8 @@ fn is_official(dialect: &Dialect) -> bool {
     !(dialect.legacy_max_tokens
         || dialect.reasoning_replay
         || dialect.no_stream_options
-        || dialect.no_content_arrays)
+        || dialect.no_content_arrays
+        || dialect.no_account_fields)
 }
 
 struct Encoder<'e> {
@@ -245,7 +249,8 @@ impl Encoder<'_> {
             let key = if self.target.dialect.legacy_max_tokens { "user" } else { "safety_identifier" };
             w.key(key).string(&fit_user(user));
         }
-        if let Some(store) = request.state.store {
+        // Not to store is what is done anyway, and servers that store nothing may not know the word.
+        if let Some(store) = request.state.store.filter(|store| *store || self.is_native()) {
             w.key("store").boolean(store);
         }
         match &request.identity.metadata {
@@ -256,13 +261,12 @@ impl Encoder<'_> {
             Some(_) => self.losses.drop("metadata"),
             None => {}
         }
-        self.service_tier(w);
-        if request.safety.is_some() {
-            self.losses.drop("safetySettings");
-        }
     }
 
-    fn service_tier(&mut self, w: &mut Writer<'_>) {
+    fn service(&mut self, w: &mut Writer<'_>) {
+        if self.request.safety.is_some() {
+            self.losses.drop("safetySettings");
+        }
         let Some(tier) = &self.request.service.tier else { return };
         if self.is_native() {
             w.key("service_tier").string(tier);

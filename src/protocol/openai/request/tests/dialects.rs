@@ -59,3 +59,23 @@ fn t144_the_word_json_stands_in_front_where_a_late_system_message_is_refused() {
         json!([{"role":"system","content":"Be brief.\n\nRespond with JSON."},{"role":"user","content":"u"}])
     );
 }
+
+#[test]
+fn strict_servers_are_sent_no_member_of_openais_accounts() {
+    let text = r#"{"model":"m","input":"u","safety_identifier":"eve","store":false,"prompt_cache_key":"k",
+        "prompt_cache_retention":"24h","metadata":{"a":"b"},"max_output_tokens":99}"#;
+    let request = crate::protocol::responses::request::decode(text).unwrap();
+    let dialect = Dialect { legacy_max_tokens: true, no_account_fields: true, ..Dialect::default() };
+    let target = Target { dialect, ..Target::new("mistral-large") };
+    let (sent, losses) = send(&request, Protocol::Responses, &target).unwrap();
+    assert_eq!(losses, "");
+    assert_eq!(
+        sent,
+        json!({"model":"mistral-large","messages":[{"role":"user","content":"u"}],"max_tokens":99})
+    );
+    let stored = decode(r#"{"model":"m","messages":[{"role":"user","content":"u"}],"store":true}"#).unwrap();
+    for (request, want) in [(&request, Value::Null), (&stored, json!(true))] {
+        let (sent, _) = send(request, Protocol::Responses, &Target::new("gpt-4o")).unwrap();
+        assert_eq!(sent["store"], want, "{sent}");
+    }
+}
