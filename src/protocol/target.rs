@@ -253,6 +253,10 @@ pub struct Dialect {
     pub no_content_arrays: bool,
     /// Chat: refuses OpenAI's members about its accounts: end user, storage, keys of the prompt cache.
     pub no_account_fields: bool,
+    /// Chat: takes `top_k`.
+    pub accepts_top_k: bool,
+    /// Responses: refuses `reasoning.summary`, as OpenAI does for organisations that are not verified.
+    pub no_reasoning_summary: bool,
     /// Anthropic: refuses calls in the history of a request without tools.
     pub stub_tools: bool,
     /// Gemini: Vertex, which takes no call ids.

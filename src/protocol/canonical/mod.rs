@@ -7,6 +7,7 @@
 //! The order of fields and the vocabulary are those of the specification: request, parts, tools,
 //! answer, stream events, usage, finish reasons, errors, losses.
 
+mod cache_key;
 mod call_state;
 pub mod envelope;
 mod error;

@@ -14,8 +14,10 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 impl Encoder<'_> {
     pub(super) fn messages(&mut self, w: &mut Writer<'_>) -> Result<(), RequestError> {
         w.key("messages").begin_array();
-        let hint = self.json_hint();
-        let may_be_last = self.target.capabilities.mid_system;
+        let format = &self.request.output.format;
+        let must_be_said = format.must_be_said(&self.target.capabilities);
+        let may_be_last = self.target.capabilities.mid_system && !must_be_said;
+        let hint = if must_be_said { Some(format.as_instruction()) } else { self.json_hint() };
         let mut written = self.system(hint.as_ref().filter(|_| !may_be_last), w);
         let request = self.request;
         let mut turns = request.turns.as_slice();

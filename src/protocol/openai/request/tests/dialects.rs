@@ -79,3 +79,58 @@ fn strict_servers_are_sent_no_member_of_openais_accounts() {
         assert_eq!(sent["store"], want, "{sent}");
     }
 }
+
+/// A model that is not held to schemas, and the request of one.
+fn shaped(dialect: Dialect) -> (Request<'static>, Target<'static>) {
+    let text = r#"{"model":"m","max_tokens":9,"system":"Be brief.","messages":[{"role":"user","content":"u"}],
+        "output_config":{"format":{"type":"json_schema","schema":{"type":"object","z":1.10}}}}"#;
+    let mut target = Target { dialect, ..Target::new("m") };
+    target.capabilities.structured_output = false;
+    (crate::protocol::anthropic::request::decode(text).unwrap(), target)
+}
+
+#[test]
+fn models_that_are_not_held_to_a_schema_are_told_of_it() {
+    let (request, target) = shaped(Dialect { no_stream_options: true, ..Dialect::default() });
+    let (sent, losses) = send(&request, Protocol::Anthropic, &target).unwrap();
+    assert_eq!(losses, "approx:response_format");
+    assert_eq!(sent["response_format"], json!({"type":"json_object"}));
+    let system = sent["messages"][0]["content"].as_str().unwrap();
+    assert!(system.starts_with("Be brief.\n\nRespond only with one JSON object."), "{system}");
+    assert!(system.ends_with(r#"{"type":"object","z":1.10}"#), "{system}");
+    assert_eq!(sent["messages"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn t185_an_agents_session_keys_the_cache_at_openai_alone() {
+    let text = r#"{"model":"m","max_tokens":9,"metadata":{"user_id":"user_ab_session_12-ef"},
+        "messages":[{"role":"user","content":"u"}]}"#;
+    let request = crate::protocol::anthropic::request::decode(text).unwrap();
+    let key = |model, dialect, client| {
+        send(&request, client, &Target { dialect, ..Target::new(model) }).unwrap().0["prompt_cache_key"]
+            .clone()
+    };
+    let official = Dialect::default();
+    for model in ["gpt-4.1", "gpt-5.2", "o3"] {
+        assert_eq!(key(model, official, Protocol::Anthropic), json!("12-ef"), "{model}");
+        assert_eq!(key(model, official, Protocol::Gemini), Value::Null);
+    }
+    for model in ["llama-3.3-70b", "openai/gpt-oss-120b"] {
+        assert_eq!(key(model, official, Protocol::Anthropic), Value::Null, "{model}");
+    }
+    let old = Dialect { legacy_max_tokens: true, ..official };
+    assert_eq!(key("gpt-4.1", old, Protocol::Anthropic), Value::Null);
+}
+
+#[test]
+fn top_k_reaches_servers_that_take_it() {
+    let text = r#"{"model":"m","max_tokens":9,"top_k":40,"messages":[{"role":"user","content":"u"}]}"#;
+    let request = crate::protocol::anthropic::request::decode(text).unwrap();
+    let dialect = Dialect { accepts_top_k: true, ..Dialect::default() };
+    for (dialect, want, named) in [(dialect, json!(40), ""), (Dialect::default(), Value::Null, "drop:top_k")]
+    {
+        let target = Target { dialect, ..Target::new("llama-3.3-70b") };
+        let (sent, losses) = send(&request, Protocol::Anthropic, &target).unwrap();
+        assert_eq!((&sent["top_k"], losses.as_str()), (&want, named));
+    }
+}
