@@ -9,6 +9,7 @@
 
 mod cache_key;
 mod call_state;
+mod client_param;
 pub mod envelope;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod usage;
 mod wording;
 
 pub use call_state::{CallState, Recorder, last_said, restore};
+pub(crate) use client_param::client_param;
 pub use error::{ErrorView, FaultKind, Unsupported};
 pub use event::{Delta, Event, PartHeader, PartMeta};
 pub use exchange::{Exchange, IdSource, NameMap};

@@ -22,15 +22,6 @@ impl Context<'_> {
     pub(super) fn is_native(&self) -> bool {
         self.exchange.client == Protocol::Anthropic
     }
-
-    /// The client's name of the conversation, for errors.
-    pub(super) fn content_param(&self) -> &'static str {
-        match self.exchange.client {
-            Protocol::Anthropic | Protocol::OpenAi => "messages",
-            Protocol::Responses => "input",
-            Protocol::Gemini => "contents",
-        }
-    }
 }
 
 /// Appends the request as Anthropic takes it.
@@ -223,7 +214,7 @@ fn extras(context: &Context<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
         if context.is_native() && !name.contains('.') {
             w.key_str(key).raw(raw);
         } else if !context.is_native() || own_key(key).is_none() {
-            losses.add_named(Action::Drop, &name);
+            Request::drop_extra(context.exchange.client, &name, losses);
         }
     }
     if request.output.verbosity.is_some() {

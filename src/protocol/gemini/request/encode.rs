@@ -161,7 +161,7 @@ impl Context<'_> {
             if self.is_native() && !name.contains('.') {
                 w.key_str(key).raw(raw);
             } else if *name == *MUTATED || !is_rewritten(self, &name) {
-                losses.add_named(crate::protocol::canonical::Action::Drop, &name);
+                Request::drop_extra(self.exchange.client, &name, losses);
             }
         }
         Ok(())

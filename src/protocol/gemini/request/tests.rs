@@ -679,3 +679,35 @@ fn models_that_are_not_held_to_a_schema_are_told_of_it() {
     assert!(told.ends_with(r#"{"type":"object","z":1}"#), "{body}");
     assert_eq!(losses.header(), "approx:response_format");
 }
+
+#[test]
+fn documents_by_address_have_a_title_and_a_type() {
+    let media = |kind, uri: &'static str| Media {
+        kind,
+        mime: Str::EMPTY,
+        source: MediaSource::Url(uri.into()),
+        name: Some("T".into()),
+        context: None,
+        detail: None,
+        citations: false,
+        offset: None,
+    };
+    let request = ask(vec![turn(
+        Role::User,
+        vec![
+            PartKind::Media(media(MediaKind::Document, "https://x.test/get?id=7")),
+            PartKind::Media(media(MediaKind::Image, "https://x.test/picture")),
+            PartKind::Media(media(MediaKind::Image, "https://x.test/a.png")),
+        ],
+    )]);
+    let file = |uri: &str, mime: &str| json!({"fileData": {"mimeType": mime, "fileUri": uri}});
+    assert_eq!(
+        sent(&request, "gemini-3-pro").body["contents"][0]["parts"],
+        json!([
+            {"text": "T"},
+            file("https://x.test/get?id=7", "application/pdf"),
+            file("https://x.test/picture", "image/jpeg"),
+            file("https://x.test/a.png", "image/png"),
+        ])
+    );
+}

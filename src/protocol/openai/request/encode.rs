@@ -302,7 +302,7 @@ impl Encoder<'_> {
             if self.is_native() && is_member {
                 w.key_str(key).raw(raw);
             } else {
-                self.losses.add_named(Action::Drop, &key.decode());
+                Request::drop_extra(self.exchange.client, &key.decode(), self.losses);
             }
         }
     }

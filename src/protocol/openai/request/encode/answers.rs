@@ -105,8 +105,8 @@ impl Encoder<'_> {
         for item in content {
             match &item.kind {
                 PartKind::Text { text } => texts.push(text.borrowed()),
-                PartKind::Media(Media { source: MediaSource::Text(text), .. }) => {
-                    texts.push(text.borrowed());
+                PartKind::Media(media @ Media { source: MediaSource::Text(text), .. }) => {
+                    texts.extend(media.preface(false).chain([text]).map(Str::borrowed));
                 }
                 PartKind::Media(found) => {
                     media.push(item);
