@@ -7,6 +7,7 @@ use super::problem::{Problems, Report};
 use super::secret::Secret;
 use super::upstream::base_url;
 use super::{ApiType, Config, Upstream};
+use crate::protocol::Dialect;
 
 /// A vendor: an upstream exists if one of `keys` is set.
 struct Vendor {
@@ -20,7 +21,12 @@ struct Vendor {
     base_url: &'static str,
     /// What it serves; empty is everything, at a lower priority than the others.
     models: &'static [&'static str],
+    /// How it bends its protocol.
+    bend: fn(&mut Dialect),
 }
+
+/// For vendors that speak their own protocol.
+const AS_IT_IS: fn(&mut Dialect) = |_| {};
 
 const OPENAI_MODELS: [&str; 6] = ["gpt-*", "o1*", "o3*", "o4*", "chatgpt-*", "codex-*"];
 
@@ -32,6 +38,7 @@ const VENDORS: [Vendor; 9] = [
         base_url_variable: Some("ANTHROPIC_BASE_URL"),
         base_url: "https://api.anthropic.com",
         models: &["claude-*"],
+        bend: AS_IT_IS,
     },
     Vendor {
         name: "openai",
@@ -40,6 +47,7 @@ const VENDORS: [Vendor; 9] = [
         base_url_variable: Some("OPENAI_BASE_URL"),
         base_url: "https://api.openai.com",
         models: &OPENAI_MODELS,
+        bend: AS_IT_IS,
     },
     Vendor {
         name: "responses",
@@ -48,6 +56,7 @@ const VENDORS: [Vendor; 9] = [
         base_url_variable: Some("OPENAI_BASE_URL"),
         base_url: "https://api.openai.com",
         models: &OPENAI_MODELS,
+        bend: AS_IT_IS,
     },
     Vendor {
         name: "gemini",
@@ -56,20 +65,37 @@ const VENDORS: [Vendor; 9] = [
         base_url_variable: None,
         base_url: "https://generativelanguage.googleapis.com",
         models: &["gemini-*", "gemma-*"],
+        bend: AS_IT_IS,
     },
     Vendor {
         models: &["deepseek-*"],
+        bend: |dialect| dialect.legacy_max_tokens = true,
         ..Vendor::openai_like("deepseek", &["DEEPSEEK_API_KEY"], "https://api.deepseek.com")
     },
-    Vendor::openai_like("mistral", &["MISTRAL_API_KEY"], "https://api.mistral.ai"),
-    Vendor::openai_like("groq", &["GROQ_API_KEY"], "https://api.groq.com/openai"),
+    // These two answer a member that they don't know with an error.
+    Vendor {
+        bend: |dialect| (dialect.legacy_max_tokens, dialect.no_account_fields) = (true, true),
+        ..Vendor::openai_like("mistral", &["MISTRAL_API_KEY"], "https://api.mistral.ai")
+    },
+    Vendor {
+        bend: |dialect| dialect.no_account_fields = true,
+        ..Vendor::openai_like("groq", &["GROQ_API_KEY"], "https://api.groq.com/openai")
+    },
     Vendor::openai_like("xai", &["XAI_API_KEY"], "https://api.x.ai"),
     Vendor::openai_like("openrouter", &["OPENROUTER_API_KEY"], "https://openrouter.ai/api"),
 ];
 
 impl Vendor {
     const fn openai_like(name: &'static str, keys: &'static [&'static str], base_url: &'static str) -> Self {
-        Vendor { name, api_type: ApiType::OpenAi, keys, base_url_variable: None, base_url, models: &[] }
+        Vendor {
+            name,
+            api_type: ApiType::OpenAi,
+            keys,
+            base_url_variable: None,
+            base_url,
+            models: &[],
+            bend: AS_IT_IS,
+        }
     }
 
     fn upstream(&self, source: &Source<'_>, config: &Config, report: &Report) -> Option<Upstream> {
@@ -78,6 +104,7 @@ impl Vendor {
         let base = self.base_url(source, config, report)?;
         let mut upstream = Upstream::new(self.name, self.api_type, base);
         upstream.tokens = vec![token.ok()?];
+        (self.bend)(&mut upstream.dialect);
         upstream.priority = i32::from(self.models.is_empty());
         upstream.available_models =
             (!self.models.is_empty()).then(|| self.models.iter().map(|model| (*model).to_owned()).collect());

@@ -29,7 +29,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use canonical::restoration::{self, Restorer};
-use canonical::{ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage};
+use canonical::{
+    ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage, client_param,
+};
 
 #[cfg(feature = "layers")]
 pub(crate) use account::without_account;
@@ -97,6 +99,17 @@ impl RequestError {
     #[must_use]
     pub fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         RequestError::Invalid { param: param.into(), message: message.into() }
+    }
+
+    /// The same with the client's own name for the parameter (5.1).
+    fn named_for(mut self, client: Protocol) -> Self {
+        let (RequestError::Invalid { param, .. } | RequestError::Unsupported(Unsupported { param, .. })) =
+            &mut self
+        else {
+            return self;
+        };
+        *param = Cow::Owned(client_param(client, param).into_owned());
+        self
     }
 
     /// The error as a client is to see it; `body` is the request, for the path of a bad value.
@@ -187,12 +200,13 @@ pub fn encode_request(
     losses: &mut Losses,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
-    match upstream {
+    let written = match upstream {
         Protocol::Anthropic => anthropic::request::encode(request, exchange, target, losses, out),
         Protocol::OpenAi => openai::request::encode(request, exchange, target, losses, out),
         Protocol::Responses => responses::request::encode(request, exchange, target, losses, out),
         Protocol::Gemini => gemini::request::encode(request, exchange, target, losses, out),
-    }
+    };
+    written.map_err(|error| error.named_for(exchange.client))
 }
 
 /// Reads an upstream's whole answer. `seed` is for ids that the protocol lacks (Gemini calls).

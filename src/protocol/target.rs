@@ -181,7 +181,8 @@ impl Capabilities {
             effort: true,
             effort_xhigh: true,
             reasoning_model: reasoning,
-            mid_system: true,
+            // Their chat templates refuse system messages after the first (T122).
+            mid_system: !name.to_ascii_lowercase().contains("qwen"),
             ..Self::BASE
         }
     }
@@ -254,6 +255,12 @@ pub struct Dialect {
     pub no_stream_options: bool,
     /// Chat: content must be a string.
     pub no_content_arrays: bool,
+    /// Chat: refuses OpenAI's members about its accounts: end user, storage, keys of the prompt cache.
+    pub no_account_fields: bool,
+    /// Chat: takes `top_k`.
+    pub accepts_top_k: bool,
+    /// Responses: refuses `reasoning.summary`, as OpenAI does for organisations that are not verified.
+    pub no_reasoning_summary: bool,
     /// Anthropic: refuses calls in the history of a request without tools.
     pub stub_tools: bool,
     /// Gemini: Vertex, which takes no call ids.
@@ -276,5 +283,7 @@ mod tests {
         assert_eq!(Capabilities::of("gemini-2.5-flash").thinking, Thinking::Budget);
         assert_eq!(Capabilities::of("gemini-3-pro").thinking, Thinking::Level);
         assert!(!Capabilities::of("llama-3.3-70b").reasoning_model);
+        assert!(Capabilities::of("llama-3.3-70b").mid_system);
+        assert!(!Capabilities::of("Qwen/Qwen3-32B").mid_system);
     }
 }

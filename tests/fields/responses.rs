@@ -231,6 +231,7 @@ pub fn all() -> Vec<Field> {
         ("`truncation: auto`", json!({"truncation": "auto"})),
         ("`context_management`", json!({"context_management": [{"type": "compaction"}]})),
         ("`include: reasoning.encrypted_content`", json!({"include": ["reasoning.encrypted_content"]})),
+        ("`include`, other entries", json!({"include": ["web_search_call.action.sources"]})),
         ("`store`", json!({"store": true})),
         ("`metadata`", json!({"metadata": {"a": "b"}})),
         ("`user`", json!({"user": "u"})),

@@ -1,6 +1,7 @@
 //! Starting without a file.
 
 use crate::config::{ApiType, Config, Problems};
+use crate::protocol::Dialect;
 
 fn from(pairs: &[(&str, &str)]) -> Result<Option<Config>, Problems> {
     Config::from_environment(&|name| {
@@ -54,6 +55,20 @@ fn every_vendor_has_a_usable_address() {
         all.iter().any(|vendor| name == format!("{vendor}_API_KEY")).then(|| "sk-1".to_owned())
     });
     assert_eq!(config.unwrap().unwrap().upstreams.len(), all.len() + 1);
+}
+
+#[test]
+fn vendors_that_refuse_openais_newer_members_are_not_sent_them() {
+    let vendors = ["OPENAI", "DEEPSEEK", "MISTRAL", "GROQ"];
+    let config = Config::from_environment(&|name| {
+        vendors.iter().any(|vendor| name == format!("{vendor}_API_KEY")).then(|| "sk-1".to_owned())
+    });
+    let upstreams = config.unwrap().unwrap().upstreams;
+    let of = |name: &str| upstreams.iter().find(|upstream| upstream.name == name).unwrap().dialect;
+    assert_eq!(of("openai"), Dialect::default());
+    assert!(of("deepseek").legacy_max_tokens && !of("deepseek").no_account_fields);
+    assert!(of("mistral").legacy_max_tokens && of("mistral").no_account_fields);
+    assert!(!of("groq").legacy_max_tokens && of("groq").no_account_fields);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::Settings;
 use crate::error::Error;
 use crate::layer::metrics::names;
 use crate::protocol::Protocol;
-use crate::protocol::canonical::{ErrorView, FaultKind, Losses};
+use crate::protocol::canonical::{ErrorView, FaultKind, Losses, client_param};
 
 /// Names what a translation could not carry (1.11).
 pub(super) const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
@@ -32,7 +32,7 @@ impl Settings {
             return Ok(None);
         }
         if self.strict || asks_strictness(headers) {
-            return Err(Error::Untranslatable(Box::new(inexact(losses, self.upstream))));
+            return Err(Error::Untranslatable(Box::new(inexact(losses, client, self.upstream))));
         }
         report(losses, client, self.upstream);
         Ok(HeaderValue::from_str(&losses.header()).ok())
@@ -44,11 +44,11 @@ fn asks_strictness(headers: &HeaderMap) -> bool {
 }
 
 /// The refusal of a translation that would lose something.
-fn inexact(losses: &Losses, upstream: Protocol) -> ErrorView {
+fn inexact(losses: &Losses, client: Protocol, upstream: Protocol) -> ErrorView {
     let message = format!("strict: towards {upstream} this would not be exact: {}", losses.header());
     ErrorView {
         code: Some("unsupported_parameter".to_owned()),
-        param: losses.iter().next().map(|loss| loss.field.clone().into_owned()),
+        param: losses.iter().next().map(|loss| client_param(client, &loss.field).into_owned()),
         ..ErrorView::new(FaultKind::Unsupported, message)
     }
 }

@@ -54,7 +54,7 @@ impl Exchange {
             Protocol::Anthropic | Protocol::Gemini => request.reasoning.visibility == Visibility::Shown,
         };
         let callable = request.tools.iter().filter(|t| !matches!(t.kind, ToolKind::Hosted { .. }));
-        let tool_names = NameMap::new(upstream, callable.map(|t| &t.name));
+        let tool_names = NameMap::new(upstream, callable.map(|t| &t.name).chain(request.called_names()));
         Exchange {
             client,
             upstream,
@@ -111,6 +111,11 @@ impl NameMap {
         let mut taken: HashMap<String, String> = HashMap::new();
         for name in names {
             let name = name.decode();
+            // A history says the same few names over and over.
+            let is_known = taken.get(&*name).is_some_and(|owner| *owner == name);
+            if is_known || map.to_upstream.contains_key(&*name) {
+                continue;
+            }
             let mut fitted = fit_name(upstream, &name);
             if taken.get(&fitted).is_some_and(|owner| *owner != name) {
                 fitted = hashed_name(&fitted, &name);
@@ -251,6 +256,7 @@ pub(crate) fn fit_call_id<'a>(upstream: Protocol, id: &'a Str<'_>) -> Str<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Part, PartKind, Role, Turn};
     use super::*;
 
     #[test]
@@ -269,6 +275,28 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 4, "two names must not become one");
+    }
+
+    #[test]
+    fn t080_names_that_only_the_history_knows_fit_too() {
+        let call = |name: &'static str| {
+            Part::new(PartKind::ToolCall {
+                id: "c".into(),
+                name: name.into(),
+                arguments: "{}".into(),
+                custom: false,
+            })
+        };
+        let turn = Turn {
+            role: Role::Assistant,
+            parts: ["mcp:find", "ok", "mcp.find", "mcp:find"].map(call).into(),
+        };
+        let request = Request { turns: vec![turn], ..Request::default() };
+        let names = Exchange::new(&request, Protocol::Gemini, Protocol::Anthropic).tool_names;
+        assert_eq!(names.upstream(&"mcp:find".into()), "mcp_find");
+        assert_eq!(names.upstream(&"ok".into()), "ok");
+        let other = names.upstream(&"mcp.find".into()).decode().into_owned();
+        assert!(other.starts_with("mcp_find_"), "{other}: two tools must not become one");
     }
 
     #[test]

@@ -2,8 +2,18 @@
 
 use std::borrow::Cow;
 
-use super::request::MediaKind;
+use super::request::{Media, MediaKind};
 use crate::protocol::json::Str;
+
+impl Media<'_> {
+    /// What is said of a document in front of it, where the protocol has no member for that: its title, unless
+    /// the protocol names it, and its context.
+    pub(in crate::protocol) fn preface(&self, is_named: bool) -> impl Iterator<Item = &Str<'_>> {
+        let takes_title = self.kind == MediaKind::Document && !is_named;
+        let title = self.name.as_ref().filter(|_| takes_title);
+        title.into_iter().chain(&self.context).filter(|text| !text.is_empty())
+    }
+}
 
 /// MIME type and standard base64 of a `data:` URL; `None` if it is no such URL.
 ///

@@ -7,7 +7,9 @@
 //! The order of fields and the vocabulary are those of the specification: request, parts, tools,
 //! answer, stream events, usage, finish reasons, errors, losses.
 
+mod cache_key;
 mod call_state;
+mod client_param;
 pub mod envelope;
 mod error;
 mod event;
@@ -27,8 +29,10 @@ mod search_call;
 mod sequence;
 mod stop;
 mod usage;
+mod wording;
 
 pub use call_state::{CallState, Recorder, last_said, restore};
+pub(crate) use client_param::client_param;
 pub use error::{ErrorView, FaultKind, Unsupported};
 pub use event::{Delta, Event, PartHeader, PartMeta};
 pub use exchange::{Exchange, IdSource, NameMap};
@@ -53,3 +57,4 @@ pub use sequence::Sequencer;
 pub(crate) use stop::most_stops;
 pub use stop::{StopFilter, take_untaken};
 pub use usage::Usage;
+pub(in crate::protocol) use wording::marked_system;

@@ -2,7 +2,7 @@
 
 use super::search::WebSearch;
 use super::search_call::WebSearchCall;
-use super::{Losses, Unsupported};
+use super::{Action, Losses, Unsupported};
 use crate::protocol::Protocol;
 use crate::protocol::json::{Number, Raw, Str};
 
@@ -47,6 +47,24 @@ pub struct Request<'a> {
     /// What an answer in the client's protocol must repeat of its request: key and raw value
     /// (Responses repeats `tools`, `tool_choice`, `instructions`, …; T181).
     pub echo: Vec<(&'static str, Raw<'a>)>,
+}
+
+impl<'a> Request<'a> {
+    /// Names an extra that goes nowhere. What `include` of Responses asks for besides reasoning and probabilities
+    /// belongs to hosted tools: nobody misses it where those are not (2.12).
+    pub(crate) fn drop_extra(client: Protocol, name: &str, losses: &mut Losses) {
+        if !(client == Protocol::Responses && name == "include") {
+            losses.add_named(Action::Drop, name);
+        }
+    }
+
+    /// The names of the tools that were called so far, with repetitions. The tools may be gone since.
+    pub(crate) fn called_names(&self) -> impl Iterator<Item = &Str<'a>> {
+        self.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match &part.kind {
+            PartKind::ToolCall { name, .. } => Some(name),
+            _ => None,
+        })
+    }
 }
 
 impl Request<'_> {

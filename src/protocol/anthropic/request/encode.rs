@@ -24,15 +24,6 @@ impl Context<'_> {
     pub(super) fn is_native(&self) -> bool {
         self.exchange.client == Protocol::Anthropic
     }
-
-    /// The client's name of the conversation, for errors.
-    pub(super) fn content_param(&self) -> &'static str {
-        match self.exchange.client {
-            Protocol::Anthropic | Protocol::OpenAi => "messages",
-            Protocol::Responses => "input",
-            Protocol::Gemini => "contents",
-        }
-    }
 }
 
 /// Appends the request as Anthropic takes it.
@@ -110,7 +101,7 @@ fn system(context: &Context<'_>, marks: &Marks, shape: Shape, losses: &mut Losse
         .collect();
     if shape == Shape::Words {
         losses.add(Action::Approx, "response_format");
-        blocks.push((instruction(&context.request.output.format), None));
+        blocks.push((context.request.output.format.as_instruction(), None));
     }
     match blocks.as_slice() {
         [] => {}
@@ -125,15 +116,6 @@ fn system(context: &Context<'_>, marks: &Marks, shape: Shape, losses: &mut Losse
             w.end_array();
         }
     }
-}
-
-fn instruction(format: &Format<'_>) -> Str<'static> {
-    let mut text = String::from("Respond only with one JSON object.");
-    if let Format::JsonSchema { schema, .. } = format {
-        text.push_str(" It must match this JSON schema:\n");
-        text.push_str(schema.as_str());
-    }
-    Str::from(text)
 }
 
 fn conversation(
@@ -245,7 +227,7 @@ fn extras(context: &Context<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
         if context.is_native() && !name.contains('.') {
             w.key_str(key).raw(raw);
         } else if !context.is_native() || own_key(key).is_none() {
-            losses.add_named(Action::Drop, &name);
+            Request::drop_extra(context.exchange.client, &name, losses);
         }
     }
     if request.output.verbosity.is_some() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::encode::Context;
 use crate::protocol::canonical::{
-    Action, CacheMark, Losses, Opaque, Part, PartKind, Provider, Role, Turn, Unsupported,
+    Action, CacheMark, Losses, Opaque, Part, PartKind, Provider, Role, Turn, Unsupported, marked_system,
 };
 use crate::protocol::json::Str;
 use crate::protocol::{Protocol, RequestError};
@@ -81,7 +81,7 @@ pub(super) fn plan<'p>(context: &Context<'p>, losses: &mut Losses) -> Result<Vec
     results_first(&mut messages, losses);
     close(context, &mut messages, losses);
     if messages.is_empty() {
-        return Err(RequestError::invalid(context.content_param(), "nothing is left to send"));
+        return Err(RequestError::invalid("messages", "nothing is left to send"));
     }
     if messages.first().is_some_and(|first| first.role != Role::User) {
         losses.add(Action::Insert, "user");
@@ -112,7 +112,7 @@ fn items<'p>(
     for part in &turn.parts {
         let is_blank = is_blank(context, part);
         had_blank |= is_blank;
-        if is_sendable(context, turn.role, part, losses)? && !is_blank {
+        if is_sendable(turn.role, part, losses)? && !is_blank {
             // Thinking blocks take no mark (T130).
             let cache = part.cache.filter(|_| !matches!(part.kind, PartKind::Reasoning { .. }));
             items.push(Item { block: Block::Part(part), cache });
@@ -123,7 +123,7 @@ fn items<'p>(
     }
     if had_blank && items.is_empty() && turn.role == Role::User {
         let message = "text must hold more than white space";
-        return Err(RequestError::invalid(context.content_param(), message));
+        return Err(RequestError::invalid("messages", message));
     }
     Ok(items)
 }
@@ -140,12 +140,7 @@ fn is_blank(context: &Context<'_>, part: &Part<'_>) -> bool {
     }
 }
 
-fn is_sendable(
-    context: &Context<'_>,
-    role: Role,
-    part: &Part<'_>,
-    losses: &mut Losses,
-) -> Result<bool, RequestError> {
+fn is_sendable(role: Role, part: &Part<'_>, losses: &mut Losses) -> Result<bool, RequestError> {
     match &part.kind {
         PartKind::Text { text } | PartKind::Refusal { text } => {
             note_foreign(part.opaque.as_ref(), losses);
@@ -165,7 +160,7 @@ fn is_sendable(
         PartKind::Opaque { protocol: Protocol::Anthropic, .. } => Ok(true),
         PartKind::Opaque { tag, .. } if role == Role::User => {
             let message = format!("a part of type {:?} cannot be sent to Anthropic", tag.decode());
-            Err(Unsupported::new(context.content_param(), message).into())
+            Err(Unsupported::new("messages", message).into())
         }
         PartKind::Opaque { tag, .. } => {
             losses.add_named(Action::Drop, &tag.decode());
@@ -233,10 +228,7 @@ fn as_user<'p>(items: Vec<Item<'p>>, losses: &mut Losses) -> Vec<Item<'p>> {
             losses.drop("system.parts");
             continue;
         };
-        let mut tagged = Str::from_escaped(r"<system>\n");
-        tagged.push(text);
-        tagged.push(&Str::from_escaped(r"\n</system>"));
-        wrapped.push(Item { block: Block::Text(tagged), cache: item.cache });
+        wrapped.push(Item { block: Block::Text(marked_system(text)), cache: item.cache });
     }
     wrapped
 }

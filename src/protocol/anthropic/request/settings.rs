@@ -1,26 +1,23 @@
 //! Sampling, stop sequences, identity, service level; and what Anthropic cannot do at all.
 
 use super::encode::Context;
+use crate::protocol::RequestError;
 use crate::protocol::canonical::{Action, Losses, Request, Unsupported, derived_id};
 use crate::protocol::json::{Number, Reader, Str, Writer};
-use crate::protocol::{Protocol, RequestError};
 
 /// Refuses what would change the answer unseen if it were left out (section 2.12).
 pub(super) fn check(context: &Context<'_>) -> Result<(), RequestError> {
     let request = context.request;
     let state = &request.state;
-    let gemini = context.exchange.client == Protocol::Gemini;
     let refuse = |param: &'static str, message: &'static str| Err(Unsupported::new(param, message).into());
     if request.output.n.is_some_and(|n| n > 1) {
-        return refuse(if gemini { "candidateCount" } else { "n" }, "Anthropic gives one answer per request");
+        return refuse("n", "Anthropic gives one answer per request");
     }
     if request.output.max_tokens == Some(0) && !context.is_native() {
-        let param = if gemini { "maxOutputTokens" } else { "max_tokens" };
-        return Err(RequestError::invalid(param, "must be at least 1"));
+        return Err(RequestError::invalid("max_tokens", "must be at least 1"));
     }
     if request.output.modalities.as_ref().is_some_and(|raw| !is_text_only(raw.as_str())) {
-        let param = if gemini { "responseModalities" } else { "modalities" };
-        return refuse(param, "Anthropic answers with text only");
+        return refuse("modalities", "Anthropic answers with text only");
     }
     if state.previous_id.is_some() {
         return refuse("previous_response_id", "no stored state upstream: send the whole input");

@@ -63,7 +63,7 @@ fn part(
     match &part.kind {
         PartKind::Text { text: words } | PartKind::Refusal { text: words } => text(words, mark, w),
         PartKind::Reasoning { text, .. } => reasoning(part, text, w),
-        PartKind::Media(found) => media(context, found, mark, w)?,
+        PartKind::Media(found) => media(found, mark, w)?,
         PartKind::ToolCall { id, name, arguments, custom } => {
             w.begin_object();
             w.key("type").text("tool_use");
@@ -175,7 +175,7 @@ fn result_part(
         }
         _ if is_sole => {
             let message = "this tool result cannot be sent to Anthropic";
-            Err(Unsupported::new(context.content_param(), message).into())
+            Err(Unsupported::new("messages", message).into())
         }
         _ => {
             losses.drop("tool_result.content");
@@ -184,20 +184,15 @@ fn result_part(
     }
 }
 
-fn media(
-    context: &Context<'_>,
-    found: &Media<'_>,
-    mark: Option<CacheMark>,
-    w: &mut Writer<'_>,
-) -> Result<(), RequestError> {
+fn media(found: &Media<'_>, mark: Option<CacheMark>, w: &mut Writer<'_>) -> Result<(), RequestError> {
     if matches!(found.kind, MediaKind::Audio | MediaKind::Video) {
-        return Err(unsupported(context, found));
+        return Err(unsupported(found));
     }
     let is_image = found.kind == MediaKind::Image;
     w.begin_object();
     w.key("type").text(if is_image { "image" } else { "document" });
     w.key("source").begin_object();
-    source(context, found, w)?;
+    source(found, w)?;
     w.end_object();
     if !is_image {
         if let Some(title) = &found.name {
@@ -217,9 +212,9 @@ fn media(
     Ok(())
 }
 
-fn source(context: &Context<'_>, found: &Media<'_>, w: &mut Writer<'_>) -> Result<(), RequestError> {
+fn source(found: &Media<'_>, w: &mut Writer<'_>) -> Result<(), RequestError> {
     match &found.source {
-        MediaSource::Inline(data) => return inline(context, found, data, w),
+        MediaSource::Inline(data) => return inline(found, data, w),
         MediaSource::Url(url) => {
             w.key("type").text("url");
             w.key("url").string(url);
@@ -230,7 +225,7 @@ fn source(context: &Context<'_>, found: &Media<'_>, w: &mut Writer<'_>) -> Resul
         }
         MediaSource::FileId(owner, _) => {
             let message = format!("a file uploaded to {owner} is unknown to Anthropic: send its content");
-            return Err(Unsupported::new(context.content_param(), message).into());
+            return Err(Unsupported::new("messages", message).into());
         }
         MediaSource::Text(text) => plain_text(text, w),
     }
@@ -243,12 +238,7 @@ fn plain_text(text: &Str<'_>, w: &mut Writer<'_>) {
     w.key("data").string(text);
 }
 
-fn inline(
-    context: &Context<'_>,
-    found: &Media<'_>,
-    data: &Str<'_>,
-    w: &mut Writer<'_>,
-) -> Result<(), RequestError> {
+fn inline(found: &Media<'_>, data: &Str<'_>, w: &mut Writer<'_>) -> Result<(), RequestError> {
     let mime = media::normalise_mime(&found.mime, data);
     let name = mime.decode();
     let is_image = found.kind == MediaKind::Image;
@@ -272,11 +262,11 @@ fn inline(
             plain_text(&Str::from(text), w);
             Ok(())
         }
-        None => Err(unsupported(context, found)),
+        None => Err(unsupported(found)),
     }
 }
 
-fn unsupported(context: &Context<'_>, found: &Media<'_>) -> RequestError {
+fn unsupported(found: &Media<'_>) -> RequestError {
     let message = format!("media of type {:?} cannot be sent to Anthropic", found.mime.decode());
-    Unsupported::new(context.content_param(), message).into()
+    Unsupported::new("messages", message).into()
 }

@@ -112,16 +112,21 @@ impl Context<'_> {
 
     /// One part per block, texts untouched (T124).
     fn write_system(&self, w: &mut Writer<'_>) {
-        let mut blocks = self.request.system.iter().filter(|block| {
+        let blocks = self.request.system.iter().filter(|block| {
             // Claude Code's telemetry has a hash per request, which defeats prefix caching (T184).
             let is_telemetry =
                 !self.is_native() && { block.text.decode().starts_with("x-anthropic-billing-header:") };
             !block.text.is_empty() && !is_telemetry
         });
-        let Some(first) = blocks.next() else { return };
+        let format = &self.request.output.format;
+        let shape = format.must_be_said(&self.target.capabilities).then(|| format.as_instruction());
+        let mut texts = blocks.map(|block| &block.text).chain(&shape).peekable();
+        if texts.peek().is_none() {
+            return;
+        }
         w.key("systemInstruction").begin_object().key("parts").begin_array();
-        for block in std::iter::once(first).chain(blocks) {
-            w.begin_object().key("text").string(&block.text).end_object();
+        for text in texts {
+            w.begin_object().key("text").string(text).end_object();
         }
         w.end_array().end_object();
     }
@@ -156,7 +161,7 @@ impl Context<'_> {
             if self.is_native() && !name.contains('.') {
                 w.key_str(key).raw(raw);
             } else if *name == *MUTATED || !is_rewritten(self, &name) {
-                losses.add_named(crate::protocol::canonical::Action::Drop, &name);
+                Request::drop_extra(self.exchange.client, &name, losses);
             }
         }
         Ok(())

@@ -662,3 +662,52 @@ fn t126_the_clients_own_last_words_are_kept() {
     assert_eq!(got.body["contents"][1]["parts"][0]["text"], "Once upon ");
     assert_eq!(got.losses, format!("{}:prefill", Action::Approx.as_str()));
 }
+
+#[test]
+fn models_that_are_not_held_to_a_schema_are_told_of_it() {
+    let mut request = hi();
+    let schema = Raw::from_json(r#"{"type":"object","z":1}"#);
+    request.output.format = Format::JsonSchema { name: None, description: None, schema, strict: None };
+    let mut target = Target::new("gemini-2.5-pro");
+    target.capabilities.structured_output = false;
+    let exchange = Exchange::new(&request, Protocol::OpenAi, Protocol::Gemini);
+    let (mut losses, mut out) = (Losses::default(), Vec::new());
+    encode(&request, &exchange, &target, &mut losses, &mut out).unwrap();
+    let body: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(body["generationConfig"], json!({"responseMimeType": "application/json"}));
+    let told = body["systemInstruction"]["parts"][0]["text"].as_str().unwrap();
+    assert!(told.ends_with(r#"{"type":"object","z":1}"#), "{body}");
+    assert_eq!(losses.header(), "approx:response_format");
+}
+
+#[test]
+fn documents_by_address_have_a_title_and_a_type() {
+    let media = |kind, uri: &'static str| Media {
+        kind,
+        mime: Str::EMPTY,
+        source: MediaSource::Url(uri.into()),
+        name: Some("T".into()),
+        context: None,
+        detail: None,
+        citations: false,
+        offset: None,
+    };
+    let request = ask(vec![turn(
+        Role::User,
+        vec![
+            PartKind::Media(media(MediaKind::Document, "https://x.test/get?id=7")),
+            PartKind::Media(media(MediaKind::Image, "https://x.test/picture")),
+            PartKind::Media(media(MediaKind::Image, "https://x.test/a.png")),
+        ],
+    )]);
+    let file = |uri: &str, mime: &str| json!({"fileData": {"mimeType": mime, "fileUri": uri}});
+    assert_eq!(
+        sent(&request, "gemini-3-pro").body["contents"][0]["parts"],
+        json!([
+            {"text": "T"},
+            file("https://x.test/get?id=7", "application/pdf"),
+            file("https://x.test/picture", "image/jpeg"),
+            file("https://x.test/a.png", "image/png"),
+        ])
+    );
+}

@@ -1,5 +1,6 @@
 //! The hub's request to a Chat server.
 
+mod answers;
 mod messages;
 mod parts;
 mod schema;
@@ -33,8 +34,11 @@ pub(crate) fn encode(
     encoder.output(&mut w)?;
     encoder.reasoning(&mut w);
     encoder.sampling(&mut w)?;
-    encoder.cache(&mut w);
-    encoder.identity(&mut w);
+    if !target.dialect.no_account_fields {
+        encoder.cache(&mut w);
+        encoder.identity(&mut w);
+    }
+    encoder.service(&mut w);
     encoder.extras(&mut w);
     w.end_object();
     Ok(())
@@ -66,7 +70,9 @@ fn is_official(dialect: &Dialect) -> bool {
     !(dialect.legacy_max_tokens
         || dialect.reasoning_replay
         || dialect.no_stream_options
-        || dialect.no_content_arrays)
+        || dialect.no_content_arrays
+        || dialect.no_account_fields
+        || dialect.accepts_top_k)
 }
 
 struct Encoder<'e> {
@@ -136,8 +142,11 @@ impl Encoder<'_> {
     fn format(&mut self, w: &mut Writer<'_>) {
         match &self.request.output.format {
             Format::Text => {}
-            Format::JsonObject => {
-                w.key("response_format").begin_object().key("type").text("json_object").end_object();
+            Format::JsonObject => json_mode(w),
+            // What is asked for stands in the system message.
+            format if format.must_be_said(&self.target.capabilities) => {
+                self.losses.add(Action::Approx, "response_format");
+                json_mode(w);
             }
             Format::JsonSchema { name, description, schema, strict } => {
                 w.key("response_format").begin_object();
@@ -223,15 +232,23 @@ impl Encoder<'_> {
         if let Some(seed) = &sampling.seed {
             w.key("seed").number(seed);
         }
-        if sampling.top_k.is_some() {
-            self.losses.drop("top_k");
+        match &sampling.top_k {
+            Some(top_k) if takes && self.target.dialect.accepts_top_k => {
+                w.key("top_k").number(top_k);
+            }
+            Some(_) => self.losses.drop("top_k"),
+            None => {}
         }
         Ok(())
     }
 
     fn cache(&self, w: &mut Writer<'_>) {
-        if let Some(key) = &self.request.cache.key {
-            w.key("prompt_cache_key").string(key);
+        let given = self.request.cache.key.as_ref().map(Str::borrowed);
+        // Servers that do not know the key refuse it, or have no use for it.
+        let derived =
+            || self.request.session_key(self.exchange.client).filter(|_| is_openais_own(self.target));
+        if let Some(key) = given.or_else(derived) {
+            w.key("prompt_cache_key").string(&key);
         }
         if let Some(retention) = &self.request.cache.retention {
             w.key("prompt_cache_retention").string(retention);
@@ -244,7 +261,8 @@ impl Encoder<'_> {
             let key = if self.target.dialect.legacy_max_tokens { "user" } else { "safety_identifier" };
             w.key(key).string(&fit_user(user));
         }
-        if let Some(store) = request.state.store {
+        // Not to store is what is done anyway, and servers that store nothing may not know the word.
+        if let Some(store) = request.state.store.filter(|store| *store || self.is_native()) {
             w.key("store").boolean(store);
         }
         match &request.identity.metadata {
@@ -255,13 +273,12 @@ impl Encoder<'_> {
             Some(_) => self.losses.drop("metadata"),
             None => {}
         }
-        self.service_tier(w);
-        if request.safety.is_some() {
-            self.losses.drop("safetySettings");
-        }
     }
 
-    fn service_tier(&mut self, w: &mut Writer<'_>) {
+    fn service(&mut self, w: &mut Writer<'_>) {
+        if self.request.safety.is_some() {
+            self.losses.drop("safetySettings");
+        }
         let Some(tier) = &self.request.service.tier else { return };
         if self.is_native() {
             w.key("service_tier").string(tier);
@@ -285,10 +302,14 @@ impl Encoder<'_> {
             if self.is_native() && is_member {
                 w.key_str(key).raw(raw);
             } else {
-                self.losses.add_named(Action::Drop, &key.decode());
+                Request::drop_extra(self.exchange.client, &key.decode(), self.losses);
             }
         }
     }
+}
+
+fn json_mode(w: &mut Writer<'_>) {
+    w.key("response_format").begin_object().key("type").text("json_object").end_object();
 }
 
 /// The count is refused without the switch.
@@ -305,9 +326,18 @@ fn logprobs(sampling: &Sampling<'_>, w: &mut Writer<'_>) {
 /// Whether effort in words can be sent: official models that do not reason refuse it; of other
 /// servers' models nothing is known, and the client's word goes on.
 fn takes_effort(target: &Target<'_>) -> bool {
+    target.capabilities.effort && (target.capabilities.reasoning_model || !has_openais_name(target))
+}
+
+fn has_openais_name(target: &Target<'_>) -> bool {
     let name = target.model.rsplit('/').next().unwrap_or(target.model);
-    let plain = name.starts_with("gpt-") || name.starts_with("chatgpt");
-    target.capabilities.effort && (target.capabilities.reasoning_model || !plain)
+    name.starts_with("gpt-") || name.starts_with("chatgpt")
+}
+
+/// Whether server and model are OpenAI's, as far as can be told: its open models run elsewhere.
+fn is_openais_own(target: &Target<'_>) -> bool {
+    let is_named = target.capabilities.reasoning_model || has_openais_name(target);
+    is_official(&target.dialect) && is_named && !target.model.contains("gpt-oss")
 }
 
 /// The name that the API demands, of the letters that it takes.

@@ -9,6 +9,7 @@ use crate::protocol::canonical::{
 use crate::protocol::json::{Raw, Str};
 use crate::protocol::{Dialect, Protocol, RequestError, Target};
 
+mod dialects;
 mod files;
 
 fn send(

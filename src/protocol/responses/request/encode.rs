@@ -78,7 +78,13 @@ impl Encoder<'_, '_, '_> {
 
     /// T144: JSON mode is refused unless an item (not the instructions) speaks of JSON.
     fn hint_at_json(&mut self, items: &mut Items) {
-        if matches!(self.request.output.format, Format::JsonObject) && !items::mention_json(self.request) {
+        let format = &self.request.output.format;
+        if format.must_be_said(&self.target.capabilities) {
+            items.text(Role::Developer, &format.as_instruction());
+            self.losses.add(Action::Approx, "response_format");
+        } else if matches!(self.request.output.format, Format::JsonObject)
+            && !items::mention_json(self.request)
+        {
             items.text(Role::Developer, &"Respond with JSON.".into());
             self.losses.add(Action::Insert, "json_hint");
         }

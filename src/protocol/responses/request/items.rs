@@ -3,8 +3,8 @@
 use super::content::CONTENT_TAG;
 use super::media::write_media;
 use crate::protocol::canonical::{
-    Action, Exchange, Losses, Media, Opaque, OpaqueKind, Part, PartKind, Provider, Request, Role, Turn,
-    Unsupported, fit_call_id,
+    Action, Exchange, Losses, Media, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider, Request,
+    Role, Turn, Unsupported, fit_call_id,
 };
 use crate::protocol::json::{Str, Writer, string_from_utf8};
 use crate::protocol::{Protocol, RequestError};
@@ -205,13 +205,12 @@ impl TurnEncoder<'_> {
             self.losses.drop("assistant.media");
             return Ok(());
         }
-        if let Some(context) = &media.context {
-            self.text(context);
-        }
+        let native = self.exchange.client == Protocol::Responses;
+        let is_named = native || matches!(media.source, MediaSource::Inline(_));
+        media.preface(is_named).for_each(|text| self.text(text));
         if media.citations {
             self.losses.drop("citations");
         }
-        let native = self.exchange.client == Protocol::Responses;
         write_media(media, native, &mut self.items.content(self.role))?;
         Ok(())
     }
@@ -306,7 +305,12 @@ fn result_list(
                 let text = marked(text, std::mem::take(&mut is_error));
                 w.begin_object().key("type").text("input_text").key("text").string(&text).end_object();
             }
-            PartKind::Media(media) => write_media(media, native, w)?,
+            PartKind::Media(media) => {
+                for text in media.preface(native || matches!(media.source, MediaSource::Inline(_))) {
+                    w.begin_object().key("type").text("input_text").key("text").string(text).end_object();
+                }
+                write_media(media, native, w)?;
+            }
             PartKind::Opaque { raw, .. } => {
                 w.raw(raw);
             }

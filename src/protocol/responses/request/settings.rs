@@ -96,9 +96,9 @@ fn text(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) -> Result<(), RequestEr
     let mut loose = false;
     match &output.format {
         Format::Text => {}
-        Format::JsonObject => {
-            w.key("format").begin_object().key("type").text("json_object").end_object();
-        }
+        Format::JsonObject => json_mode(w),
+        // What is asked for stands in the input.
+        format if format.must_be_said(&e.target.capabilities) => json_mode(w),
         Format::JsonSchema { name, description, schema, strict } => {
             w.key("format").begin_object();
             w.key("type").text("json_schema");
@@ -127,6 +127,10 @@ fn text(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) -> Result<(), RequestEr
     Ok(())
 }
 
+fn json_mode(w: &mut Writer<'_>) {
+    w.key("format").begin_object().key("type").text("json_object").end_object();
+}
+
 /// A schema needs a name of harmless characters.
 fn format_name(name: Option<&Str<'_>>) -> String {
     let name: String = name
@@ -148,10 +152,15 @@ fn reasoning(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
         }
         return;
     }
+    let (is_shown, takes_summary) =
+        (wanted.visibility == Visibility::Shown, !e.target.dialect.no_reasoning_summary);
+    if is_shown && !takes_summary {
+        e.losses.drop("reasoning.summary");
+    }
     let effort = effort(e, wanted);
     let extras: Vec<_> = inner_extras(e, "reasoning").collect();
     let has_summary = extras.iter().any(|(key, _)| *key == "summary");
-    let summary = wanted.visibility == Visibility::Shown && !has_summary;
+    let summary = is_shown && takes_summary && !has_summary;
     if effort.is_none() && !summary && extras.is_empty() {
         return;
     }
@@ -167,7 +176,7 @@ fn reasoning(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     }
     w.end_object();
     if effort.is_some() && wanted.effort.is_none() && wanted.budget.is_some() {
-        e.losses.add(Action::Approx, "reasoning_effort");
+        e.losses.add(Action::Approx, "reasoning.budget");
     }
 }
 
@@ -262,13 +271,9 @@ fn dropped(e: &mut Encoder<'_, '_, '_>) {
 
 fn identity(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
     let r = e.request;
-    if let Some(key) = &r.cache.key {
-        w.key("prompt_cache_key").string(key);
-    } else if e.exchange.client == Protocol::Anthropic
-        && let Some(user) = &r.identity.end_user
-        && let Some(session) = session_of(&user.decode())
-    {
-        w.key("prompt_cache_key").text(session);
+    let given = r.cache.key.as_ref().map(Str::borrowed);
+    if let Some(key) = given.or_else(|| r.session_key(e.exchange.client)) {
+        w.key("prompt_cache_key").string(&key);
     }
     if let Some(retention) = &r.cache.retention {
         w.key("prompt_cache_retention").string(retention);
@@ -296,18 +301,6 @@ fn identity(e: &mut Encoder<'_, '_, '_>, w: &mut Writer<'_>) {
             None => e.losses.drop("service_tier"),
         }
     }
-}
-
-/// The session in an agent's user id (`…_session_<id>`, or a JSON text with `session_id`): the same in
-/// every request of a conversation, which is what a cache key is for (T185).
-fn session_of(user: &str) -> Option<&str> {
-    let (_, rest) = user.rsplit_once("session_")?;
-    let rest = match rest.strip_prefix("id\"") {
-        Some(json) => json.trim_start_matches([' ', ':', '"']),
-        None => rest,
-    };
-    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
-    rest.get(..end).filter(|session| !session.is_empty() && session.len() <= MAX_IDENTIFIER)
 }
 
 fn hex_digest(text: &str) -> String {

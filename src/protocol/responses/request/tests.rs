@@ -17,7 +17,7 @@ use crate::protocol::canonical::{
     ToolChoice, ToolKind, Turn, Visibility,
 };
 use crate::protocol::json::{Number, Raw, Reader};
-use crate::protocol::{Protocol, RequestError, Target};
+use crate::protocol::{Dialect, Protocol, RequestError, Target};
 
 /// What was written, and the losses in words.
 fn write_for(request: &Request<'_>, client: Protocol, model: &str) -> Result<(Value, String), RequestError> {
@@ -30,9 +30,17 @@ fn bytes_for(
     client: Protocol,
     model: &str,
 ) -> Result<(Vec<u8>, String), RequestError> {
+    bytes_at(request, client, &Target::new(model))
+}
+
+fn bytes_at(
+    request: &Request<'_>,
+    client: Protocol,
+    target: &Target<'_>,
+) -> Result<(Vec<u8>, String), RequestError> {
     let exchange = Exchange::new(request, client, Protocol::Responses);
     let (mut out, mut losses) = (Vec::new(), Losses::default());
-    encode(request, &exchange, &Target::new(model), &mut losses, &mut out)?;
+    encode(request, &exchange, target, &mut losses, &mut out)?;
     Ok((out, losses.header()))
 }
 
@@ -321,12 +329,38 @@ fn t108_models_that_do_not_reason_are_not_asked_to() {
 }
 
 #[test]
+fn unverified_organisations_get_their_answer_without_a_summary() {
+    let mut request = asking("q");
+    request.reasoning.visibility = Visibility::Shown;
+    let dialect = Dialect { no_reasoning_summary: true, ..Dialect::default() };
+    let target = Target { dialect, ..Target::new("gpt-5.2") };
+    let (out, losses) = bytes_at(&request, Protocol::Anthropic, &target).unwrap();
+    let sent: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((sent.get("reasoning"), losses.as_str()), (None, "drop:reasoning.summary"));
+}
+
+#[test]
+fn models_that_are_not_held_to_a_schema_are_told_of_it() {
+    let mut request = asking("q");
+    let schema = Raw::from_json(r#"{"type":"object","z":1}"#);
+    request.output.format = Format::JsonSchema { name: None, description: None, schema, strict: Some(true) };
+    let mut target = Target::new("gpt-4.1");
+    target.capabilities.structured_output = false;
+    let (out, losses) = bytes_at(&request, Protocol::Anthropic, &target).unwrap();
+    let sent: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(sent["text"], json!({"format": {"type": "json_object"}}));
+    let told = sent["input"][1]["content"][0]["text"].as_str().unwrap();
+    assert!(told.contains("JSON") && told.ends_with(r#"{"type":"object","z":1}"#), "{sent}");
+    assert_eq!(losses, "approx:response_format");
+}
+
+#[test]
 fn a_thinking_budget_becomes_an_effort() {
     let mut request = asking("q");
     request.reasoning = Reasoning { mode: ReasoningMode::On, budget: Some(10_000), ..Reasoning::default() };
     let (written, losses) = write(&request);
     assert_eq!(written["reasoning"]["effort"], "high");
-    assert_eq!(losses, "approx:reasoning_effort");
+    assert_eq!(losses, "approx:reasoning.budget");
     request.reasoning = Reasoning { mode: ReasoningMode::Off, ..Reasoning::default() };
     assert_eq!(write(&request).0["reasoning"], json!({"effort": "none"}));
 }

@@ -251,6 +251,11 @@ fn level(context: &Context<'_>, reasoning: &Reasoning, losses: &mut Losses) -> T
 fn write_format(context: &Context<'_>, losses: &mut Losses, w: &mut Writer<'_>) {
     match &context.request.output.format {
         Format::Text => {}
+        // What is asked for stands in the system instruction.
+        format if format.must_be_said(&context.target.capabilities) => {
+            losses.add(Action::Approx, "response_format");
+            w.key("responseMimeType").text("application/json");
+        }
         Format::JsonObject => {
             w.key("responseMimeType").text("application/json");
         }

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use super::Context;
 use super::parts;
 use crate::protocol::RequestError;
-use crate::protocol::canonical::{Action, Losses, MediaSource, Part, PartKind, Role, Turn, Unsupported};
+use crate::protocol::canonical::{
+    Action, Losses, MediaSource, Part, PartKind, Role, Turn, Unsupported, marked_system,
+};
 use crate::protocol::json::{Str, Writer};
 
 /// What is said where a turn of the user's is missing.
@@ -129,8 +131,7 @@ impl<'c> Plan<'c> {
             match &part.kind {
                 PartKind::Text { text } if !text.is_empty() => {
                     losses.add(Action::Approx, "system.mid");
-                    let marked = format!(r"<system>\n{}\n</system>", text.as_escaped());
-                    self.others.push(Piece::Text(Str::from_escaped(marked)));
+                    self.others.push(Piece::Text(marked_system(text)));
                 }
                 _ => self.others.push(Piece::Part(part)),
             }

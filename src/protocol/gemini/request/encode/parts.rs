@@ -273,7 +273,7 @@ fn write_media(
     if media.citations {
         losses.drop("citations");
     }
-    if let Some(words) = media.context.as_ref().filter(|words| !words.is_empty()) {
+    for words in media.preface(context.is_native()) {
         write_text(words, None, false, w);
     }
     match &media.source {
@@ -318,7 +318,9 @@ fn write_inline(context: &Context<'_>, media: &Media<'_>, data: &Str<'_>, w: &mu
 fn write_file(context: &Context<'_>, media: &Media<'_>, uri: &Str<'_>, w: &mut Writer<'_>) {
     let mime: Option<Cow<'_, str>> = match media.mime.is_empty() {
         false => Some(media.mime.decode()),
-        true => mime_of_uri(&uri.decode()).map(Cow::Borrowed),
+        true => mime_of_uri(&uri.decode())
+            .or_else(|| usual_mime(media.kind).filter(|_| !context.is_native()))
+            .map(Cow::Borrowed),
     };
     w.begin_object().key("fileData").begin_object();
     if let Some(mime) = mime {
@@ -328,6 +330,15 @@ fn write_file(context: &Context<'_>, media: &Media<'_>, uri: &Str<'_>, w: &mut W
     w.end_object();
     write_resolution(context, media, w);
     w.end_object();
+}
+
+/// The type of most files of a kind: without any, the API refuses the file.
+fn usual_mime(kind: MediaKind) -> Option<&'static str> {
+    match kind {
+        MediaKind::Image => Some("image/jpeg"),
+        MediaKind::Document => Some("application/pdf"),
+        MediaKind::Audio | MediaKind::Video => None,
+    }
 }
 
 /// How closely to look at a picture; only new models take it per part.

@@ -1,9 +1,8 @@
-//! Turns to messages (sections 2.5 and 2.7): the results of a step stand directly after its calls,
-//! in their order, and everything else that came between follows them.
+//! Turns to messages (section 2.5): what the system and the assistant say.
 
 use super::{Encoder, is_official};
 use crate::protocol::canonical::{
-    Action, Format, Media, MediaKind, Part, PartKind, Role, SystemBlock, Turn, Unsupported, fit_call_id,
+    Action, Format, Part, PartKind, Role, SystemBlock, Turn, Unsupported, fit_call_id,
 };
 use crate::protocol::json::{Str, Writer};
 use crate::protocol::openai::reasoning;
@@ -15,7 +14,11 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 impl Encoder<'_> {
     pub(super) fn messages(&mut self, w: &mut Writer<'_>) -> Result<(), RequestError> {
         w.key("messages").begin_array();
-        let mut written = self.system(w);
+        let format = &self.request.output.format;
+        let must_be_said = format.must_be_said(&self.target.capabilities);
+        let may_be_last = self.target.capabilities.mid_system && !must_be_said;
+        let hint = if must_be_said { Some(format.as_instruction()) } else { self.json_hint() };
+        let mut written = self.system(hint.as_ref().filter(|_| !may_be_last), w);
         let request = self.request;
         let mut turns = request.turns.as_slice();
         while !turns.is_empty() {
@@ -31,7 +34,12 @@ impl Encoder<'_> {
         if !written {
             return Err(Unsupported::new("messages", "there is no message left to send").into());
         }
-        self.json_hint(w);
+        if let Some(hint) = hint.filter(|_| may_be_last) {
+            w.begin_object();
+            w.key("role").text(self.system_role());
+            w.key("content").string(&hint);
+            w.end_object();
+        }
         w.end_array();
         if request.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
             // Chat starts a new answer where Anthropic would continue this one.
@@ -41,45 +49,48 @@ impl Encoder<'_> {
     }
 
     /// T123: only servers known to take it get the `developer` role.
-    fn system_role(&self) -> &'static str {
+    pub(super) fn system_role(&self) -> &'static str {
         if self.target.dialect.developer_role { "developer" } else { "system" }
     }
 
-    fn system(&mut self, w: &mut Writer<'_>) -> bool {
+    /// The leading system message, with `more` at its end; whether the client wrote any of it.
+    fn system(&mut self, more: Option<&Str<'_>>, w: &mut Writer<'_>) -> bool {
         let keep = |block: &&SystemBlock<'_>| {
             !block.text.is_empty() && !block.text.as_escaped().starts_with(BILLING_HEADER)
         };
-        let blocks: Vec<_> = self.request.system.iter().filter(keep).collect();
-        if blocks.is_empty() {
+        let mut texts: Vec<_> = self.request.system.iter().filter(keep).map(|block| &block.text).collect();
+        let is_given = !texts.is_empty();
+        texts.extend(more);
+        if texts.is_empty() {
             return false;
         }
         w.begin_object();
         w.key("role").text(self.system_role());
         w.key("content");
-        match blocks.as_slice() {
-            [block] => {
-                w.string(&block.text);
+        match texts.as_slice() {
+            [text] => {
+                w.string(text);
             }
-            blocks if is_official(&self.target.dialect) => {
+            texts if is_official(&self.target.dialect) => {
                 w.begin_array();
-                for block in blocks {
+                for text in texts {
                     w.begin_object().key("type").text("text");
-                    w.key("text").string(&block.text).end_object();
+                    w.key("text").string(text).end_object();
                 }
                 w.end_array();
             }
             [first, rest @ ..] => {
-                let mut text = first.text.clone().into_owned();
-                for block in rest {
+                let mut text = (*first).clone().into_owned();
+                for more in rest {
                     text.push_text("\n\n");
-                    text.push(&block.text);
+                    text.push(more);
                 }
                 w.string(&text);
             }
             [] => {}
         }
         w.end_object();
-        true
+        is_given
     }
 
     /// Consecutive assistant turns: one message each, but calls without results between join up.
@@ -237,153 +248,13 @@ impl Encoder<'_> {
         w.end_object();
     }
 
-    /// All that stands between two assistant turns: results first, in call order (T072, T074).
-    fn answers(
-        &mut self,
-        spoken: &[Turn<'_>],
-        heard: &[Turn<'_>],
-        w: &mut Writer<'_>,
-    ) -> Result<bool, RequestError> {
-        let mut results: Vec<&Part<'_>> =
-            heard.iter().flat_map(|turn| &turn.parts).filter(|p| is_result(p)).collect();
-        self.note_order(heard);
-        if results.len() > 1 {
-            let order = call_order(spoken);
-            results.sort_by_key(|part| order.get(&result_id(part)).copied().unwrap_or(usize::MAX));
-        }
-        let mut media = Vec::new();
-        for part in &results {
-            self.result(part, &mut media, w)?;
-        }
-        if !media.is_empty() {
-            self.losses.add(Action::Approx, "tool_result.media");
-            w.begin_object();
-            w.key("role").text("user");
-            w.key("content");
-            self.content(&media, "\n", w)?;
-            w.end_object();
-        }
-        let mut written = !results.is_empty();
-        for turn in heard {
-            written |= self.turn(turn, w)?;
-        }
-        Ok(written)
-    }
-
-    fn note_order(&mut self, heard: &[Turn<'_>]) {
-        let mut others = false;
-        for part in heard.iter().flat_map(|turn| &turn.parts) {
-            if !is_result(part) {
-                others = true;
-            } else if others {
-                return self.losses.add(Action::Reorder, "tool_result");
-            }
-        }
-    }
-
-    /// What a user or system turn says beside tool results.
-    fn turn(&mut self, turn: &Turn<'_>, w: &mut Writer<'_>) -> Result<bool, RequestError> {
-        let is_empty = |part: &Part<'_>| matches!(&part.kind, PartKind::Text { text } if text.is_empty());
-        let mut parts: Vec<_> = turn.parts.iter().filter(|p| !is_result(p)).collect();
-        if parts.len() > 1 {
-            parts.retain(|part| !is_empty(part));
-        }
-        if parts.is_empty() {
-            return Ok(false);
-        }
-        w.begin_object();
-        w.key("role").text(if turn.role == Role::User { "user" } else { self.system_role() });
-        w.key("content");
-        self.content(&parts, "\n\n", w)?;
-        w.end_object();
-        Ok(true)
-    }
-
-    fn result<'p>(
-        &mut self,
-        part: &'p Part<'_>,
-        media: &mut Vec<&'p Part<'p>>,
-        w: &mut Writer<'_>,
-    ) -> Result<(), RequestError> {
-        let PartKind::ToolResult { call_id, content, is_error, .. } = &part.kind else { return Ok(()) };
-        let mut texts: Vec<Str<'_>> = Vec::new();
-        for item in content {
-            match &item.kind {
-                PartKind::Text { text } => texts.push(text.borrowed()),
-                PartKind::Media(Media {
-                    source: crate::protocol::canonical::MediaSource::Text(text),
-                    ..
-                }) => {
-                    texts.push(text.borrowed());
-                }
-                PartKind::Media(found) => {
-                    media.push(item);
-                    let what = if found.kind == MediaKind::Image { "image" } else { "file" };
-                    texts.push(Str::escape(format!("[{what} {} attached below]", media.len())));
-                }
-                PartKind::Opaque { .. } if content.len() > 1 => self.losses.drop("tool_result.content"),
-                PartKind::Opaque { tag, .. } => {
-                    let tag: String = tag.decode().chars().take(64).collect();
-                    let message = format!("a tool result of type `{tag}` has no equivalent here");
-                    return Err(Unsupported::new("messages", message).into());
-                }
-                _ => {}
-            }
-        }
-        if *is_error && !texts.first().is_some_and(says_error) {
-            // T071: nothing else in Chat says that a tool failed.
-            match texts.first_mut() {
-                Some(first) => *first = Str::escape(format!("Error: {}", first.decode())),
-                None => texts.push(Str::from("Error: ")),
-            }
-        }
-        w.begin_object();
-        w.key("role").text("tool");
-        w.key("tool_call_id").string(&fit_call_id(Protocol::OpenAi, call_id));
-        w.key("content");
-        self.result_texts(&texts, w);
-        w.end_object();
-        Ok(())
-    }
-
-    fn result_texts(&self, texts: &[Str<'_>], w: &mut Writer<'_>) {
-        match texts {
-            // T074: an orphaned call is refused; an empty result is none.
-            [] => {
-                w.text("");
-            }
-            [text] => {
-                w.string(text);
-            }
-            texts if is_official(&self.target.dialect) => {
-                w.begin_array();
-                for text in texts {
-                    w.begin_object().key("type").text("text");
-                    w.key("text").string(text).end_object();
-                }
-                w.end_array();
-            }
-            [first, rest @ ..] => {
-                let mut text = first.clone().into_owned();
-                for more in rest {
-                    text.push_text("\n");
-                    text.push(more);
-                }
-                w.string(&text);
-            }
-        }
-    }
-
     /// T144: the API refuses `json_object` when no message speaks of JSON.
-    fn json_hint(&mut self, w: &mut Writer<'_>) {
+    fn json_hint(&mut self) -> Option<Str<'static>> {
         if !matches!(self.request.output.format, Format::JsonObject) || self.speaks_of_json() {
-            return;
+            return None;
         }
         self.losses.add(Action::Insert, "json_hint");
-        w.begin_object();
-        w.key("role").text(self.system_role());
-        w.key("content").text("Respond with JSON.");
-        w.end_object();
+        Some(Str::from_escaped("Respond with JSON."))
     }
 
     fn speaks_of_json(&self) -> bool {
@@ -399,32 +270,6 @@ impl Encoder<'_> {
     }
 }
 
-/// Whether a result calls itself an error.
-fn says_error(text: &Str<'_>) -> bool {
-    let text = text.decode();
-    text.trim_start().get(..5).is_some_and(|word| word.eq_ignore_ascii_case("error"))
-}
-
 fn is_text(part: &Part<'_>) -> bool {
     matches!(&part.kind, PartKind::Text { text } if !text.is_empty())
-}
-
-fn is_result(part: &Part<'_>) -> bool {
-    matches!(part.kind, PartKind::ToolResult { .. })
-}
-
-fn result_id(part: &Part<'_>) -> String {
-    match &part.kind {
-        PartKind::ToolResult { call_id, .. } => call_id.decode().into_owned(),
-        _ => String::new(),
-    }
-}
-
-/// Which call came when.
-fn call_order(spoken: &[Turn<'_>]) -> std::collections::HashMap<String, usize> {
-    let ids = spoken.iter().flat_map(|turn| &turn.parts).filter_map(|part| match &part.kind {
-        PartKind::ToolCall { id, .. } => Some(id.decode().into_owned()),
-        _ => None,
-    });
-    ids.zip(0..).collect()
 }

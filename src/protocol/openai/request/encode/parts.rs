@@ -63,9 +63,8 @@ impl Encoder<'_> {
         if media.citations {
             self.losses.drop("citations");
         }
-        if let Some(context) = media.context.as_ref().filter(|text| !text.is_empty()) {
-            write_text(context, w);
-        }
+        let is_named = self.is_native() || matches!(media.source, MediaSource::Inline(_));
+        media.preface(is_named).for_each(|text| write_text(text, w));
         match media.kind {
             MediaKind::Image => image(media, w),
             MediaKind::Audio => audio(media, w),
@@ -172,15 +171,25 @@ fn open_file(w: &mut Writer<'_>) {
     w.key("file").begin_object();
 }
 
+fn text_only() -> RequestError {
+    refused("this upstream takes text only")
+}
+
 /// All texts as one, for servers that take nothing else.
 fn joined(parts: &[&Part<'_>], separator: &str) -> Result<Str<'static>, RequestError> {
     let mut all = Str::EMPTY;
-    for (index, part) in parts.iter().enumerate() {
-        let text = match &part.kind {
-            PartKind::Text { text } | PartKind::Refusal { text } => text,
-            PartKind::Media(Media { source: MediaSource::Text(text), .. }) => text,
-            _ => return Err(refused("this upstream takes text only")),
-        };
+    let mut texts: Vec<&Str<'_>> = Vec::with_capacity(parts.len());
+    for part in parts {
+        match &part.kind {
+            PartKind::Text { text } | PartKind::Refusal { text } => texts.push(text),
+            PartKind::Media(media) => {
+                let MediaSource::Text(text) = &media.source else { return Err(text_only()) };
+                texts.extend(media.preface(false).chain([text]));
+            }
+            _ => return Err(text_only()),
+        }
+    }
+    for (index, text) in texts.into_iter().enumerate() {
         if index > 0 {
             all.push_text(separator);
         }

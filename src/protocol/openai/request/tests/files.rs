@@ -70,3 +70,33 @@ fn t119_files_and_sounds_without_their_bytes_are_refused_and_crash_nothing() {
         }
     }
 }
+
+#[test]
+fn a_documents_title_stands_before_it_where_nothing_else_names_it() {
+    let document = |source: MediaSource<'static>| {
+        Part::new(PartKind::Media(Media {
+            kind: MediaKind::Document,
+            mime: "text/plain".into(),
+            source,
+            name: Some("T".into()),
+            context: Some("C".into()),
+            detail: None,
+            citations: false,
+            offset: None,
+        }))
+    };
+    let parts =
+        |source| Request { turns: vec![turn(Role::User, vec![document(source)])], ..Request::default() };
+    let texts = |sent: &Value| -> Vec<Value> {
+        let content = sent["messages"][0]["content"].as_array().unwrap();
+        content.iter().filter_map(|part| part.get("text").cloned()).collect()
+    };
+    let written = parts(MediaSource::Text("words".into()));
+    assert_eq!(texts(&from_anthropic(&written).0), ["T", "C", "words"]);
+    let named = from_anthropic(&parts(MediaSource::Inline("AAAA".into()))).0;
+    assert_eq!(texts(&named), ["C"]);
+    assert_eq!(named["messages"][0]["content"][1]["file"]["filename"], "T");
+    let dialect = Dialect { no_content_arrays: true, ..Dialect::default() };
+    let (plain, _) = send(&written, Protocol::Anthropic, &Target { dialect, ..Target::new("m") }).unwrap();
+    assert_eq!(plain["messages"][0]["content"], "T\n\nC\n\nwords");
+}
