@@ -370,12 +370,12 @@ fn an_upstream_that_has_none_is_asked_for_none_and_the_client_is_told() {
 fn a_count_beyond_what_any_upstream_takes_is_refused_here() {
     for protocol in KNOW {
         for client in KNOW.into_iter().filter(|client| *client != protocol) {
-            let asked = match client {
-                Protocol::Gemini => json!({"responseLogprobs": true, "logprobs": 21}),
-                _ => json!({"logprobs": true, "top_logprobs": 21}),
+            let (param, asked) = match client {
+                Protocol::Gemini => ("logprobs", json!({"responseLogprobs": true, "logprobs": 21})),
+                _ => ("top_logprobs", json!({"logprobs": true, "top_logprobs": 21})),
             };
             let refused = translated(client, protocol, "gpt-4.1", &asked).unwrap_err();
-            assert!(refused.starts_with("top_logprobs: must be "), "{client} → {protocol}: {refused}");
+            assert!(refused.starts_with(&format!("{param}: must be ")), "{client} → {protocol}: {refused}");
         }
     }
 }
