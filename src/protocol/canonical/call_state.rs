@@ -82,7 +82,7 @@ pub struct Recorder {
     state: CallState,
     /// Bytes of reasoning so far.
     size: usize,
-    restoration: Restoration,
+    restoration: Arc<Restoration>,
 }
 
 /// Which reasoning an upstream takes back.
@@ -126,13 +126,13 @@ impl Recorder {
             open: Open::Other,
             state: CallState::default(),
             size: 0,
-            restoration: Restoration::default(),
+            restoration: Arc::default(),
         }
     }
 
     /// Calls are known by the ids that clients get.
     #[must_use]
-    pub fn restored_by(mut self, restoration: &Restoration) -> Self {
+    pub fn restored_by(mut self, restoration: &Arc<Restoration>) -> Self {
         self.restoration = restoration.clone();
         self
     }

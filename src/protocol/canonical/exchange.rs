@@ -1,6 +1,7 @@
 //! What an answer has to know of its request.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -41,7 +42,7 @@ pub struct Exchange {
     /// The id of the request, for an error within the stream.
     pub request_id: Option<String>,
     /// By what its calls are given back.
-    pub restoration: Restoration,
+    pub restoration: Arc<Restoration>,
 }
 
 impl Exchange {
@@ -81,7 +82,7 @@ impl Exchange {
             created: 0,
             seed: 0,
             request_id: None,
-            restoration: Restoration::new(request, upstream, &tool_names),
+            restoration: Arc::new(Restoration::new(request, upstream, &tool_names)),
             tool_names,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{
     Delta, Event, Exchange, NameMap, PartHeader, PartKind, Request, Response, Tool, ToolKind, derived_id,
@@ -104,7 +105,7 @@ pub(crate) fn response<'a>(response: &Response<'a>, exchange: &Exchange) -> Opti
 /// Restores the calls of a stream.
 #[derive(Debug)]
 pub(crate) struct Restorer {
-    known: Restoration,
+    known: Arc<Restoration>,
     /// The arguments so far of the open call, if they come in a wrapper: they are told when they are whole.
     held: Option<Str<'static>>,
 }
