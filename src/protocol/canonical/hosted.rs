@@ -16,12 +16,7 @@ pub enum HostedTools {
 impl Request<'_> {
     /// Leaves out the hosted tools that `upstream` cannot run, as far as the policy allows; what stays is
     /// refused by the encoder.
-    pub(crate) fn settle_hosted_tools(
-        &mut self,
-        upstream: Protocol,
-        policy: HostedTools,
-        losses: &mut Losses,
-    ) {
+    pub fn settle_hosted_tools(&mut self, upstream: Protocol, policy: HostedTools, losses: &mut Losses) {
         if policy == HostedTools::Reject {
             return;
         }
