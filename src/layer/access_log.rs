@@ -114,7 +114,7 @@ impl Drop for Line {
         let served = notes.attempts.last();
         tracing::info!(
             target: "aiproxy::access",
-            request_id = self.request_id.as_ref().map(RequestId::as_str),
+            request_id = self.request_id.as_ref().map(tracing::field::display),
             method = %self.method,
             path = %Printable(&self.path),
             status = self.status,

@@ -67,27 +67,37 @@ pub struct SetRequestId<S> {
     seeds: Arc<Seeds>,
 }
 
-/// In the extensions of a request: its name.
+/// In the extensions of a request: its name. One of the gateway's own is written out only where it is shown.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(HeaderValue);
+pub(super) enum RequestId {
+    Given(HeaderValue),
+    Made(u64),
+}
 
 impl RequestId {
-    /// A name has visible ASCII characters only.
-    pub(super) fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-
     /// The client's own, if it is one that a log line can show.
     fn given(headers: &HeaderMap) -> Option<Self> {
         let id = headers.get(REQUEST_ID)?;
         let is_fit = (1..=LONGEST).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);
-        is_fit.then(|| RequestId(id.clone()))
+        is_fit.then(|| RequestId::Given(id.clone()))
     }
 
-    fn made(seed: u64) -> Self {
-        RequestId(
-            HeaderValue::try_from(format!("req_{seed:016x}")).unwrap_or(HeaderValue::from_static("req")),
-        )
+    fn into_header(self) -> HeaderValue {
+        match self {
+            RequestId::Given(id) => id,
+            made @ RequestId::Made(_) => {
+                HeaderValue::try_from(made.to_string()).unwrap_or(HeaderValue::from_static("req"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RequestId::Given(id) => f.write_str(id.to_str().unwrap_or_default()),
+            RequestId::Made(seed) => write!(f, "req_{seed:016x}"),
+        }
     }
 }
 
@@ -104,7 +114,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let id = RequestId::given(request.headers()).unwrap_or_else(|| RequestId::made(self.seeds.next()));
+        let id = RequestId::given(request.headers()).unwrap_or_else(|| RequestId::Made(self.seeds.next()));
         let name = match Endpoint::protocol_of(request.uri().path()) {
             Protocol::Anthropic => ANTHROPIC_REQUEST_ID,
             Protocol::OpenAi | Protocol::Responses | Protocol::Gemini => REQUEST_ID,
@@ -139,10 +149,10 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx))?;
         let headers = response.headers_mut();
-        if let Some((name, RequestId(id))) = this.id.take()
+        if let Some((name, id)) = this.id.take()
             && request_id(headers).is_none()
         {
-            headers.insert(name, id);
+            headers.insert(name, id.into_header());
         }
         Poll::Ready(Ok(response))
     }
@@ -157,7 +167,7 @@ mod tests {
     /// The ids of an answer, and the one that the inside has seen.
     async fn ids(path: &str, given: Option<&str>, upstreams: Option<&'static str>) -> (HeaderMap, String) {
         let service = RequestIdLayer::new().layer(service_fn(|request: Request<()>| async move {
-            let seen = request.extensions().get::<RequestId>().unwrap().as_str().to_owned();
+            let seen = request.extensions().get::<RequestId>().unwrap().to_string();
             let mut response = Response::new(seen);
             if let Some(id) = upstreams {
                 response.headers_mut().insert("request-id", HeaderValue::from_static(id));

@@ -101,7 +101,7 @@ impl Watch {
             Error::Stream { .. } => error,
             error => {
                 let mut view = error.view();
-                let own = || self.request_id.as_ref().map(|id| id.as_str().to_owned());
+                let own = || self.request_id.as_ref().map(RequestId::to_string);
                 view.request_id = view.request_id.take().or_else(own);
                 let event = self.observer.error_event(&view).into();
                 Error::Stream { error: Box::new(error), event }

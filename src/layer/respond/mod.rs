@@ -155,7 +155,7 @@ impl Client {
     fn view(&self, error: &Error) -> ErrorView {
         let mut view = error.view();
         if view.request_id.is_none() {
-            view.request_id = self.request_id.as_ref().map(|id| id.as_str().to_owned());
+            view.request_id = self.request_id.as_ref().map(RequestId::to_string);
         }
         view
     }

@@ -304,7 +304,7 @@ impl<S> Translate<S> {
         exchange.json_array = endpoint.json_array;
         exchange.created = clock::unix_seconds();
         exchange.seed = self.seeds.next();
-        exchange.request_id = parts.extensions.get::<RequestId>().map(|id| id.as_str().to_owned());
+        exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
         let target = settings.target(payload.model());
         let scope = self.scope(&parts.extensions, payload.model());
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
