@@ -56,7 +56,7 @@ impl Searches {
             // An error is an object.
             call.is_failed = content.peek()? == Kind::Object;
             content.lenient_array(|item| {
-                call.results.extend(result(item)?);
+                call.results.extend(WebSearchResult::read(item)?);
                 Ok::<_, Error>(())
             })?;
         }
@@ -89,19 +89,6 @@ fn query(input: &str) -> Result<Option<Str<'_>>, Error> {
         Ok::<_, Error>(())
     })?;
     Ok(query)
-}
-
-fn result<'a>(reader: &mut Reader<'a>) -> Result<Option<WebSearchResult<'a>>, Error> {
-    let (mut url, mut title) = (Str::EMPTY, None);
-    reader.lenient_object(|key, value| {
-        match key {
-            "url" => url = value.lenient_string()?.unwrap_or_default(),
-            "title" => title = value.lenient_string()?,
-            _ => {}
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok((!url.is_empty()).then_some(WebSearchResult { url, title }))
 }
 
 /// Writes the block of the call; without a query if that comes in a delta.

@@ -1,7 +1,7 @@
 //! A search of the web that has run at its provider, as the answer tells of it (2.13).
 
 use crate::protocol::Protocol;
-use crate::protocol::json::{Raw, Str};
+use crate::protocol::json::{Error, Raw, Reader, Str};
 
 /// A search of the web, told when it is over: what was asked, and where the findings are.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,21 @@ impl WebSearchCall<'_> {
     }
 }
 
-impl WebSearchResult<'_> {
+impl<'a> WebSearchResult<'a> {
+    /// Reads a page in the shape that Anthropic and Responses share; one without an address is none.
+    pub(in crate::protocol) fn read(reader: &mut Reader<'a>) -> Result<Option<Self>, Error> {
+        let (mut url, mut title) = (Str::EMPTY, None);
+        reader.lenient_object(|key, value| {
+            match key {
+                "url" => url = value.lenient_string()?.unwrap_or_default(),
+                "title" => title = value.lenient_string()?,
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok((!url.is_empty()).then_some(WebSearchResult { url, title }))
+    }
+
     /// Detaches the result from its document.
     #[must_use]
     pub fn into_owned(self) -> WebSearchResult<'static> {

@@ -28,7 +28,7 @@ pub(super) fn read<'a>(
                     Ok::<_, Error>(())
                 })?,
                 "sources" => value.lenient_array(|source| {
-                    call.results.extend(result(source)?);
+                    call.results.extend(WebSearchResult::read(source)?);
                     Ok::<_, Error>(())
                 })?,
                 _ => {}
@@ -40,19 +40,6 @@ pub(super) fn read<'a>(
         call.queries.extend(query.filter(|query| !query.is_empty()));
     }
     Ok((kind.is_empty() || kind == "search").then_some(call))
-}
-
-fn result<'a>(source: &mut Reader<'a>) -> Result<Option<WebSearchResult<'a>>, Error> {
-    let (mut url, mut title) = (Str::EMPTY, None);
-    source.lenient_object(|key, value| {
-        match key {
-            "url" => url = value.lenient_string()?.unwrap_or_default(),
-            "title" => title = value.lenient_string()?,
-            _ => {}
-        }
-        Ok::<_, Error>(())
-    })?;
-    Ok((!url.is_empty()).then_some(WebSearchResult { url, title }))
 }
 
 /// Writes the item; the sources come with its end only.

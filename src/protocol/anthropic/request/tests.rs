@@ -11,6 +11,8 @@ use crate::protocol::{Protocol, RequestError, Target};
 
 mod cache;
 mod replay;
+mod settings;
+mod tools;
 
 const SONNET: &str = "claude-sonnet-4-5";
 
@@ -176,19 +178,6 @@ fn t184_the_billing_block_does_not_defeat_the_cache() {
     let request = decode(body).unwrap();
     assert_eq!(request.system.len(), 1);
     assert_eq!(request.system[0].text, "Be kind.");
-}
-
-#[test]
-fn t095_client_tools_become_functions() {
-    let body = r#"{"model":"m","messages":[],"tools":[{"type":"bash_20250124","name":"bash"},{"type":"text_editor_20250728","name":"str_replace_based_edit_tool"},{"type":"memory_20250818","name":"memory"},{"type":"computer_20250124","name":"computer","display_width_px":1}]}"#;
-    let request = decode(body).unwrap();
-    for tool in &request.tools[..3] {
-        assert!(matches!(tool.kind, ToolKind::Function));
-        let schema: Value = serde_json::from_str(tool.schema.as_ref().unwrap().as_str()).unwrap();
-        assert_eq!(schema["type"], "object");
-        assert!(schema["properties"]["command"].is_object());
-    }
-    assert!(matches!(request.tools[3].kind, ToolKind::Hosted { .. }));
 }
 
 #[test]
@@ -387,180 +376,6 @@ fn t130_no_more_than_four_marks_and_long_ones_first() {
 }
 
 #[test]
-fn t081_t087_tools_of_every_sort_get_an_object_schema() {
-    let mut asked = asking();
-    asked.tools = vec![
-        tool("none", None),
-        tool("empty", Some("{}")),
-        tool("typeless", Some(r#"{ "properties":{"type":{}}}"#)),
-        tool("scalar", Some(r#"{"type":"string"}"#)),
-    ];
-    asked.tools.push(crate::protocol::canonical::Tool {
-        kind: ToolKind::Custom {
-            format: Some(Raw::from_json(r#"{"type":"grammar","definition":"start: X"}"#)),
-        },
-        ..tool("patch", None)
-    });
-    let (sent, losses) = send(&asked);
-    assert_eq!(losses, "approx:tools.schema, emulate:custom_tool");
-    let schemas: Vec<_> = sent["tools"].as_array().unwrap().iter().map(|t| &t["input_schema"]).collect();
-    assert_eq!(*schemas[0], json!({"type": "object", "properties": {}}));
-    assert_eq!(*schemas[1], json!({"type": "object", "properties": {}}));
-    assert_eq!(*schemas[2], json!({"type": "object", "properties": {"type": {}}}));
-    assert_eq!(schemas[3]["properties"]["value"], json!({"type": "string"}));
-    assert_eq!(schemas[4]["required"], json!(["input"]));
-    assert!(sent["tools"][4]["description"].as_str().unwrap().ends_with("start: X"));
-}
-
-#[test]
-fn t076_t077_t078_the_choice_of_tools() {
-    use crate::protocol::canonical::{Allowed, ToolChoice};
-    let with = |choice, parallel| {
-        let mut asked = asking();
-        asked.tools = vec![tool("a", None), tool("b", None)];
-        asked.tool_choice = choice;
-        asked.parallel_tool_calls = parallel;
-        send(&asked)
-    };
-    assert_eq!(with(None, None).0.get("tool_choice"), None);
-    assert_eq!(with(None, Some(true)).0.get("tool_choice"), None);
-    assert_eq!(
-        with(None, Some(false)).0["tool_choice"],
-        json!({"type": "auto", "disable_parallel_tool_use": true})
-    );
-    assert_eq!(with(Some(ToolChoice::None), Some(false)).0["tool_choice"], json!({"type": "none"}));
-    assert_eq!(with(Some(ToolChoice::Required), None).0["tool_choice"], json!({"type": "any"}));
-    let allowed = |names: Vec<Str<'static>>| ToolChoice::Allowed(Allowed { names, required: false });
-    let (sent, losses) = with(Some(allowed(vec!["b".into()])), None);
-    assert_eq!(sent["tools"].as_array().unwrap().len(), 1);
-    assert_eq!(sent["tool_choice"], json!({"type": "auto"}));
-    assert_eq!(losses, "approx:tool_choice.allowed_tools");
-    assert_eq!(with(Some(allowed(vec!["x".into()])), None).0["tools"].as_array().unwrap().len(), 2);
-    let mut toolless = asking();
-    toolless.tool_choice = Some(ToolChoice::Required);
-    assert_eq!(send(&toolless).1, "drop:tool_choice");
-}
-
-#[test]
-fn t080_names_fit_everywhere() {
-    let mut asked = request(vec![
-        (Role::User, vec![Part::text("go")]),
-        (
-            Role::Assistant,
-            vec![Part::new(PartKind::ToolCall {
-                id: "a".into(),
-                name: "x.y".into(),
-                arguments: "{}".into(),
-                custom: false,
-            })],
-        ),
-        (Role::User, vec![result("a", "1")]),
-    ]);
-    asked.tools = vec![tool("x.y", None)];
-    asked.tool_choice = Some(crate::protocol::canonical::ToolChoice::Tool("x.y".into()));
-    let (sent, _) = send(&asked);
-    assert_eq!(sent["tools"][0]["name"], "x_y");
-    assert_eq!(sent["tool_choice"]["name"], "x_y");
-    assert_eq!(sent["messages"][1]["content"][0]["name"], "x_y");
-}
-
-#[test]
-fn t136_t137_sampling_that_the_model_takes() {
-    let mut asked = asking();
-    asked.sampling.temperature = Some(Number::from_json("1.5"));
-    asked.sampling.top_p = Some(Number::from_json("0.90"));
-    asked.sampling.top_k = Some(Number::from(40));
-    asked.sampling.seed = Some(Number::from(7));
-    let (sent, losses) = send(&asked);
-    assert_eq!((&sent["temperature"], &sent["top_k"]), (&json!(1), &json!(40)));
-    assert_eq!(losses, "drop:top_p, clamp:temperature, drop:seed");
-    let (sent, losses) = send_as(Protocol::OpenAi, &asked, "claude-opus-5").unwrap();
-    assert_eq!(sent.get("temperature"), None);
-    assert_eq!(losses, "drop:temperature, drop:top_p, drop:top_k, drop:seed");
-    asked.sampling.temperature = Some(Number::from_json("-1"));
-    assert!(send_as(Protocol::OpenAi, &asked, SONNET).is_err());
-}
-
-#[test]
-fn t138_the_default_limit_is_the_models_own() {
-    assert_eq!(send(&asking()).0["max_tokens"], 64_000);
-    assert_eq!(send_as(Protocol::OpenAi, &asking(), "claude-3-5-haiku").unwrap().0["max_tokens"], 8_192);
-    let mut asked = asking();
-    asked.output.max_tokens = Some(1 << 40);
-    let (sent, losses) = send(&asked);
-    assert_eq!((&sent["max_tokens"], losses.as_str()), (&json!(64_000), "clamp:max_tokens"));
-}
-
-fn reasoning(model: &str, max_tokens: Option<u64>, reasoning: Reasoning) -> (Value, Value, String) {
-    let mut asked = asking();
-    asked.output.max_tokens = max_tokens;
-    asked.reasoning = reasoning;
-    let (sent, losses) = send_as(Protocol::OpenAi, &asked, model).unwrap();
-    let part = |key: &str| sent.get(key).cloned().unwrap_or(Value::Null);
-    (part("thinking"), part("output_config"), losses)
-}
-
-#[test]
-fn t109_t111_effort_and_budget_in_the_models_words() {
-    let effort = |effort| Reasoning { mode: ReasoningMode::On, effort: Some(effort), ..Reasoning::default() };
-    let budget = |tokens| Reasoning { mode: ReasoningMode::On, budget: Some(tokens), ..Reasoning::default() };
-    let enabled = |tokens: u64| json!({"type": "enabled", "budget_tokens": tokens});
-    assert_eq!(
-        reasoning(SONNET, None, effort(Effort::Minimal)),
-        (enabled(1024), Value::Null, "approx:reasoning.effort".to_owned())
-    );
-    assert_eq!(reasoning(SONNET, Some(4000), effort(Effort::High)).0, enabled(3999));
-    assert_eq!(
-        reasoning(SONNET, Some(1000), budget(2000)),
-        (Value::Null, Value::Null, "drop:reasoning".to_owned())
-    );
-    assert_eq!(
-        reasoning("claude-opus-5", None, effort(Effort::XHigh)),
-        (json!({"type": "adaptive"}), json!({"effort": "xhigh"}), String::new())
-    );
-    assert_eq!(reasoning("claude-opus-4-6", None, effort(Effort::XHigh)).1, json!({"effort": "high"}));
-    assert_eq!(
-        reasoning("claude-opus-5", None, budget(9000)),
-        (json!({"type": "adaptive"}), json!({"effort": "high"}), "approx:reasoning.budget".to_owned())
-    );
-    assert_eq!(reasoning("claude-3-5-sonnet", None, effort(Effort::Low)).2, "drop:reasoning");
-    assert_eq!(reasoning("claude-opus-5", None, effort(Effort::None)).0, json!({"type": "disabled"}));
-    let shown = Reasoning { visibility: Visibility::Shown, ..effort(Effort::Low) };
-    assert_eq!(
-        reasoning("claude-opus-5", None, shown).0,
-        json!({"type": "adaptive", "display": "summarized"})
-    );
-    assert_eq!(reasoning("claude-opus-5", None, Reasoning::default()).0, Value::Null);
-}
-
-#[test]
-fn t104_t110_reasoning_gives_way_where_the_api_would_refuse_it() {
-    let asks = Reasoning { mode: ReasoningMode::On, effort: Some(Effort::Low), ..Reasoning::default() };
-    let mut forced = asking();
-    forced.reasoning = asks;
-    forced.tools = vec![tool("f", None)];
-    forced.tool_choice = Some(crate::protocol::canonical::ToolChoice::Required);
-    let (sent, losses) = send(&forced);
-    assert_eq!(sent["thinking"], json!({"type": "disabled"}));
-    assert!(losses.contains("drop:reasoning"));
-    let looping = |opaque: Option<Opaque<'static>>| {
-        let kind = PartKind::Reasoning { text: "hm".into(), redacted: false };
-        let mut asked = request(vec![
-            (Role::User, vec![Part::text("go")]),
-            (Role::Assistant, vec![Part { opaque, ..Part::new(kind) }, call("a", "{}")]),
-            (Role::User, vec![result("a", "1")]),
-        ]);
-        asked.reasoning = Reasoning { budget: Some(2000), ..asks };
-        send(&asked).0
-    };
-    assert_eq!(looping(None)["thinking"], json!({"type": "disabled"}));
-    let own = super::super::response::signature("sig".into());
-    let sent = looping(Some(own));
-    assert_eq!(sent["thinking"]["type"], "enabled");
-    assert_eq!(sent["messages"][1]["content"][0]["signature"], "sig");
-}
-
-#[test]
 fn what_would_change_the_answer_unseen_is_refused() {
     let refused = |change: &dyn Fn(&mut Request<'_>)| {
         let mut asked = asking();
@@ -608,65 +423,6 @@ fn t149_foreign_members_are_named_not_sent() {
     assert_eq!(losses, "drop:frobnicate");
 }
 
-fn with_schema(model: &str) -> (Value, String) {
-    let mut asked = asking();
-    asked.output.format = crate::protocol::canonical::Format::JsonSchema {
-        name: None,
-        description: None,
-        schema: Raw::from_json(
-            r#"{"type":"object","properties":{"minimum":{"type":"integer","minimum":3,"description":"n"},"o":{"oneOf":[{"type":"null"}]}}}"#,
-        ),
-        strict: Some(true),
-    };
-    send_as(Protocol::OpenAi, &asked, model).unwrap()
-}
-
-#[test]
-fn a_field_that_is_a_map_does_not_come_back_empty_without_a_word() {
-    let map = r#"{"type":"object","additionalProperties":false,"properties":{"m":{"type":"object","additionalProperties":{"type":"string"}}}}"#;
-    let free = r#"{"type":"object","properties":{"m":{"anyOf":[{"type":"object"},{"type":"null"}]}}}"#;
-    let closed = r#"{"type":"object","additionalProperties":false,"properties":{"additionalProperties":{"type":"string"},"none":{"type":"object","properties":{}}}}"#;
-    for (schema, is_map) in [(map, true), (free, true), (closed, false)] {
-        let mut asked = asking();
-        asked.tools = vec![tool("f", Some(schema))];
-        asked.tools[0].strict = Some(true);
-        let (sent, losses) = send(&asked);
-        if is_map {
-            // As the client wrote it, without the guarantee.
-            let raw: Value = serde_json::from_str(schema).unwrap();
-            assert_eq!((&sent["tools"][0]["input_schema"], sent["tools"][0].get("strict")), (&raw, None));
-        } else {
-            assert_eq!(sent["tools"][0]["strict"], true);
-        }
-        assert_eq!(losses, if is_map { "drop:tools.strict" } else { "" });
-        let mut asked = asking();
-        asked.output.format = crate::protocol::canonical::Format::JsonSchema {
-            name: None,
-            description: None,
-            schema: Raw::from_json(schema),
-            strict: Some(true),
-        };
-        assert_eq!(send(&asked).1, if is_map { "approx:response_format.schema" } else { "" });
-    }
-}
-
-#[test]
-fn t084_t146_schemas_of_answers() {
-    let (sent, losses) = with_schema(SONNET);
-    assert_eq!(losses, "");
-    assert_eq!(
-        sent["output_config"]["format"]["schema"],
-        json!({"type": "object", "properties": {
-            "minimum": {"type": "integer", "description": "minimum: 3\nn"},
-            "o": {"anyOf": [{"type": "null"}]}
-        }, "additionalProperties": false})
-    );
-    assert_eq!(sent["output_config"]["format"]["type"], "json_schema");
-    let (sent, losses) = with_schema("claude-3-5-sonnet");
-    assert_eq!(losses, "emulate:response_format");
-    assert_eq!(sent["tool_choice"]["name"], sent["tools"][0]["name"]);
-}
-
 #[test]
 fn t187_the_same_request_gives_the_same_bytes() {
     let mut asked = asking();
@@ -701,17 +457,4 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn examples_of_inputs_reach_other_models_in_words() {
-    let body = r#"{"model":"m","max_tokens":9,"messages":[],"tools":[
-        {"name":"f","description":"Does it.","input_schema":{"type":"object"},"input_examples":[{"a": "\"b\""}]},
-        {"name":"g","input_schema":{"type":"object"},"input_examples":[]}]}"#;
-    let request = decode(body).unwrap();
-    let described = |at: usize| request.tools[at].description.as_ref().map(|text| text.decode().into_owned());
-    let told = "Does it.\n\nExamples of its input, as JSON: [{\"a\": \"\\\"b\\\"\"}]";
-    assert_eq!(described(0).as_deref(), Some(told));
-    assert_eq!(described(1), None);
-    assert!(request.extras.is_empty(), "nothing is lost");
 }

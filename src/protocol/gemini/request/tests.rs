@@ -1,3 +1,7 @@
+mod media;
+mod state;
+mod tools;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -200,34 +204,6 @@ fn t175_token_counting_is_a_request_too() {
 }
 
 #[test]
-fn t065_calls_without_ids_get_lasting_ones() {
-    let step = |n: u32| {
-        format!(
-            r#"{{"role":"model","parts":[{{"functionCall":{{"name":"f","args":{{"n":{n}}}}}}},{{"functionCall":{{"name":"g"}}}},{{"functionCall":{{"name":"f"}}}}]}},{{"role":"function","parts":[{{"functionResponse":{{"name":"f","response":{{"output":"1"}}}}}},{{"functionResponse":{{"name":"f","response":{{"output":"2"}}}}}},{{"functionResponse":{{"name":"g","response":{{"output":"3"}}}}}}]}}"#
-        )
-    };
-    let body = format!(r#"{{"contents":[{{"parts":[{{"text":"a"}}]}},{},{}]}}"#, step(1), step(2));
-    let ids = |body: &str| -> Vec<String> {
-        let request = read(body);
-        let parts = request.turns.iter().flat_map(|turn| &turn.parts);
-        parts
-            .filter_map(|part| match &part.kind {
-                PartKind::ToolCall { id, .. } => Some(id.decode().into_owned()),
-                PartKind::ToolResult { call_id, .. } => Some(call_id.decode().into_owned()),
-                _ => None,
-            })
-            .collect()
-    };
-    let seen = ids(&body);
-    assert_eq!(seen, ids(&body));
-    // First come, first served among equal names, and never across steps.
-    for step in seen.chunks(6) {
-        assert_eq!([&step[3], &step[4], &step[5]], [&step[0], &step[2], &step[1]]);
-    }
-    assert_ne!(seen[0], seen[6]);
-}
-
-#[test]
 fn t180_what_chat_helpers_replay_is_one_turn() {
     let body = r#"{"contents":[{"parts":[{"text":"a"}]},
         {"role":"model","parts":[{"text":"Let me "}]},{"role":"model","parts":[{"text":"see."}]},
@@ -238,46 +214,6 @@ fn t180_what_chat_helpers_replay_is_one_turn() {
     let parts = &request.turns[1].parts;
     assert!(matches!(&parts[0].kind, PartKind::Text { text } if *text == "Let me see."));
     assert!(matches!(&parts[1].kind, PartKind::ToolCall { .. }) && parts.len() == 2);
-}
-
-fn sealed(words: &str) -> String {
-    let opaque = Opaque {
-        provider: Provider::Anthropic,
-        kind: OpaqueKind::Signature,
-        item_id: None,
-        value: "EqQB".into(),
-    };
-    envelope::seal(&opaque, &words.into()).as_escaped().to_owned()
-}
-
-#[test]
-fn state_of_other_providers_comes_home_with_its_text() {
-    let signature = sealed("Need both.");
-    for parts in [
-        json!([{"text": "Need both.", "thought": true, "thoughtSignature": signature}]),
-        json!([{"text": "Need ", "thought": true}, {"text": "both.", "thought": true},
-               {"text": "", "thought": true, "thoughtSignature": signature}]),
-    ] {
-        let body = json!({"contents": [{"role": "model", "parts": parts}]}).to_string();
-        let request = read(&body);
-        let [part] = request.turns[0].parts.as_slice() else { panic!("one part: {:?}", request.turns) };
-        assert!(matches!(&part.kind, PartKind::Reasoning { text, .. } if *text == "Need both."));
-        let opaque = part.opaque.as_ref().unwrap();
-        assert_eq!((opaque.provider, &opaque.value), (Provider::Anthropic, &Str::from("EqQB")));
-        assert!(request.extras.is_empty());
-    }
-}
-
-#[test]
-fn altered_reasoning_is_dropped_and_named() {
-    let body = json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}, {"role": "model", "parts": [
-        {"text": "I changed this.", "thought": true, "thoughtSignature": sealed("Need both.")}, {"text": "b"}]},
-        {"role": "user", "parts": [{"text": "a"}]}]})
-    .to_string();
-    let request = read(&body);
-    assert_eq!(request.turns[1].parts.len(), 1);
-    let sent = send(&request, Protocol::Gemini, "gemini-3-pro").unwrap();
-    assert_eq!(sent.losses, "drop:reasoning.mutated");
 }
 
 #[test]
@@ -328,128 +264,6 @@ fn t122_t124_t184_system_texts() {
 }
 
 #[test]
-fn t063_t064_t066_t128_results_stand_alone_in_call_order() {
-    let request = ask(vec![
-        turn(Role::Assistant, vec![call("1", "f", "{\"x\":1.0}"), call("2", "g", "")]),
-        turn(Role::User, vec![text("And?"), result("2", "plain", false)]),
-        turn(Role::User, vec![result("1", "[1]", true)]),
-    ]);
-    let sent = sent(&request, "gemini-3-pro");
-    assert_eq!(
-        sent.body["contents"],
-        json!([
-            {"role": "user", "parts": [{"text": "Continue."}]},
-            {"role": "model", "parts": [
-                {"functionCall": {"id": "1", "name": "f", "args": {"x": 1.0}}},
-                {"functionCall": {"id": "2", "name": "g", "args": {}}}]},
-            {"role": "user", "parts": [
-                {"functionResponse": {"id": "1", "name": "f", "response": {"error": "[1]"}}},
-                {"functionResponse": {"id": "2", "name": "g", "response": {"output": "plain"}}}]},
-            {"role": "user", "parts": [{"text": "And?"}]},
-        ])
-    );
-    assert!(
-        sent.losses.contains("reorder:tool_result") && sent.losses.contains("insert:user"),
-        "{}",
-        sent.losses
-    );
-    let orphan = ask(vec![turn(Role::User, vec![result("9", "x", false)])]);
-    assert!(send(&orphan, Protocol::OpenAi, "gemini-3-pro").is_err());
-}
-
-#[test]
-fn t067_ids_go_on_both_sides_or_on_none() {
-    let request = ask(vec![
-        turn(Role::User, vec![text("a")]),
-        turn(Role::Assistant, vec![call("1", "f", "{}")]),
-        turn(Role::User, vec![result("1", "", false)]),
-    ]);
-    for (model, count) in [("gemini-3-pro", 2), ("gemini-2.5-pro", 0)] {
-        let body = sent(&request, model).body.to_string();
-        assert_eq!(body.matches("\"id\"").count(), count, "{body}");
-    }
-    // T074: an empty result is a result.
-    let response = &sent(&request, "gemini-3-pro").body["contents"][2]["parts"][0]["functionResponse"];
-    assert_eq!(response["response"], json!({"output": ""}));
-}
-
-#[test]
-fn t062_arguments_that_are_no_object_are_wrapped() {
-    let request = ask(vec![
-        turn(Role::User, vec![text("a")]),
-        turn(Role::Assistant, vec![call("1", "f", "[1]"), call("2", "f", "{\"x\":")]),
-        turn(Role::User, vec![result("1", "{\"a\":1.10}", false), result("2", "", false)]),
-    ]);
-    let sent = sent(&request, "gemini-2.5-pro");
-    let parts = &sent.body["contents"][1]["parts"];
-    assert_eq!(parts[0]["functionCall"]["args"], json!({"_raw_arguments": "[1]"}));
-    assert_eq!(parts[1]["functionCall"]["args"], json!({"_raw_arguments": "{\"x\":"}));
-    assert_eq!(sent.losses, "approx:tool_call.arguments");
-}
-
-fn signed<'a>(kind: PartKind<'a>, provider: Provider, value: &'a str) -> Part<'a> {
-    let opaque = Opaque { provider, kind: OpaqueKind::Signature, item_id: None, value: value.into() };
-    Part { opaque: Some(opaque), ..Part::new(kind) }
-}
-
-fn thought(words: &str) -> PartKind<'_> {
-    PartKind::Reasoning { text: words.into(), redacted: false }
-}
-
-#[test]
-fn t100_t101_the_right_call_is_signed() {
-    let mut request = ask(vec![
-        turn(Role::User, vec![text("old")]),
-        turn(Role::Assistant, vec![call("0", "f", "{}")]),
-        turn(Role::User, vec![result("0", "x", false)]),
-        turn(Role::User, vec![text("new")]),
-    ]);
-    // The signature waits in the reasoning before the call; parallel calls have none.
-    request.turns.push(Turn {
-        role: Role::Assistant,
-        parts: vec![
-            signed(thought(""), Provider::Gemini, "AA-_"),
-            Part::new(call("1", "f", "{}")),
-            Part::new(call("2", "f", "{}")),
-        ],
-    });
-    request.turns.push(turn(Role::User, vec![result("1", "x", false), result("2", "x", false)]));
-    request.turns.push(turn(Role::Assistant, vec![call("3", "f", "{}"), call("4", "f", "{}")]));
-    request.turns.push(turn(Role::User, vec![result("3", "x", false), result("4", "x", false)]));
-    let signatures = |body: &Value| -> Vec<String> {
-        let contents = body["contents"].as_array().unwrap();
-        let parts = contents.iter().flat_map(|c| c["parts"].as_array().unwrap());
-        parts
-            .filter(|part| part.get("functionCall").is_some())
-            .map(|part| part["thoughtSignature"].as_str().unwrap_or("-").to_owned())
-            .collect()
-    };
-    let new = send(&request, Protocol::Anthropic, "gemini-3-pro").unwrap();
-    assert_eq!(signatures(&new.body), ["-", "AA+/", "-", "skip_thought_signature_validator", "-"]);
-    let old = send(&request, Protocol::Anthropic, "gemini-2.5-pro").unwrap();
-    assert_eq!(signatures(&old.body), ["-", "AA+/", "-", "-", "-"]);
-}
-
-#[test]
-fn t104_reasoning_of_others_is_not_shown_to_google() {
-    let request = ask(vec![
-        turn(Role::User, vec![text("a")]),
-        Turn {
-            role: Role::Assistant,
-            parts: vec![
-                signed(thought("secret"), Provider::Anthropic, "EqQB"),
-                Part::new(thought("unsigned")),
-                Part::text("b"),
-            ],
-        },
-        turn(Role::User, vec![text("c")]),
-    ]);
-    let sent = send(&request, Protocol::Anthropic, "gemini-3-pro").unwrap();
-    assert_eq!(sent.body["contents"][1], json!({"role": "model", "parts": [{"text": "b"}]}));
-    assert_eq!(sent.losses, "drop:reasoning");
-}
-
-#[test]
 fn t112_reasoning_settings_fit_the_model() {
     type Case = (&'static str, ReasoningMode, Option<Effort>, Option<u64>, Value);
     let cases: [Case; 10] = [
@@ -482,143 +296,6 @@ fn t112_reasoning_settings_fit_the_model() {
     let sent = sent(&request, "gemini-2.5-flash");
     assert_eq!(sent.body["generationConfig"]["thinkingConfig"]["thinkingBudget"], 1_999);
     assert_eq!(sent.losses, "clamp:reasoning.budget");
-}
-
-#[test]
-fn t082_t076_t078_t080_tools_and_choice() {
-    let mut request = hi();
-    request.tools = vec![function("a/b", SCHEMA), function("c", r#"{"type":"object","properties":{}}"#)];
-    request.tool_choice = Some(ToolChoice::Tool("a/b".into()));
-    request.parallel_tool_calls = Some(false);
-    let got = sent(&request, "gemini-3-pro");
-    assert_eq!(
-        got.body["tools"],
-        json!([{"functionDeclarations": [
-            {"name": "a_b", "description": "d", "parametersJsonSchema": {"type": "object", "properties": {"x": {"type": "number"}}}},
-            {"name": "c", "description": "d"}]}])
-    );
-    assert_eq!(
-        got.body["toolConfig"],
-        json!({"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["a_b"]}})
-    );
-    assert_eq!(got.losses, "drop:parallel_tool_calls");
-    let old = sent(&request, "gemini-2.0-flash");
-    assert_eq!(old.body["tools"][0]["functionDeclarations"][0]["parameters"]["type"], "OBJECT");
-
-    let allowed = |required| {
-        ToolChoice::Allowed(crate::protocol::canonical::Allowed {
-            names: vec!["c".into(), "x".into()],
-            required,
-        })
-    };
-    request.parallel_tool_calls = None;
-    request.tool_choice = Some(allowed(false));
-    let got = sent(&request, "gemini-2.5-pro");
-    assert_eq!(got.body["tools"][0]["functionDeclarations"].as_array().unwrap().len(), 1);
-    assert_eq!(got.body["toolConfig"]["functionCallingConfig"], json!({"mode": "AUTO"}));
-    request.tool_choice = Some(allowed(true));
-    let got = sent(&request, "gemini-2.5-pro");
-    assert_eq!(got.body["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"], json!(["c"]));
-    request.tools.clear();
-    let got = sent(&request, "gemini-2.5-pro");
-    assert!(got.body.get("toolConfig").is_none() && got.losses == "drop:tool_choice");
-}
-
-#[test]
-fn duplicate_names_and_foreign_hosted_tools_are_refused_and_search_is_mapped() {
-    let mut request = hi();
-    request.tools = vec![function("f", SCHEMA), function("f", SCHEMA)];
-    assert!(send(&request, Protocol::OpenAi, "gemini-3-pro").is_err());
-    let hosted = |tag: &'static str| Tool {
-        kind: ToolKind::Hosted {
-            protocol: Protocol::Anthropic,
-            tag: tag.into(),
-            raw: Raw::from_json(r#"{"type":"t","name":"n","max_uses":3}"#),
-        },
-        schema: None,
-        ..function("n", "{}")
-    };
-    request.tools = vec![hosted("web_search_20250305")];
-    let got = send(&request, Protocol::Anthropic, "gemini-3-pro").unwrap();
-    assert_eq!(got.body["tools"], json!([{"googleSearch": {}}]));
-    assert_eq!(got.losses, "drop:web_search.max_uses");
-    request.tools = vec![function("f", SCHEMA), hosted("web_search_20250305")];
-    let got = send(&request, Protocol::Anthropic, "gemini-3-pro").unwrap();
-    assert_eq!(got.body["tools"].as_array().unwrap().len(), 1, "Google refuses both in one request");
-    assert_eq!(got.body["tools"][0]["functionDeclarations"][0]["name"], "f");
-    assert_eq!(got.losses, "drop:tools.web_search");
-    request.tools = vec![hosted("computer_20250124")];
-    assert!(matches!(send(&request, Protocol::Anthropic, "gemini-3-pro"), Err(RequestError::Unsupported(_))));
-}
-
-#[test]
-fn t087_free_text_tools_are_functions_of_one_string() {
-    let mut request = hi();
-    let format = Raw::from_json(r#"{"type":"grammar","syntax":"lark","definition":"start: \"x\""}"#);
-    request.tools =
-        vec![Tool { kind: ToolKind::Custom { format: Some(format) }, schema: None, ..function("p", "{}") }];
-    let kind =
-        PartKind::ToolCall { id: "1".into(), name: "p".into(), arguments: "*** \"go\"".into(), custom: true };
-    request.turns.push(turn(Role::Assistant, vec![kind]));
-    request.turns.push(turn(Role::User, vec![result("1", "x", false)]));
-    let got = sent(&request, "gemini-3-pro");
-    let tool = &got.body["tools"][0]["functionDeclarations"][0];
-    assert_eq!(tool["description"], "d\n\nThe input must match this grammar:\nstart: \"x\"");
-    assert_eq!(tool["parametersJsonSchema"]["required"], json!(["input"]));
-    let args = &got.body["contents"][1]["parts"][0]["functionCall"]["args"];
-    assert_eq!(args, &json!({"input": "*** \"go\""}));
-}
-
-fn media<'a>(kind: MediaKind, mime: &'a str, source: MediaSource<'a>) -> PartKind<'a> {
-    PartKind::Media(Media {
-        kind,
-        mime: mime.into(),
-        source,
-        name: None,
-        context: None,
-        detail: None,
-        citations: false,
-        offset: None,
-    })
-}
-
-#[test]
-fn t118_media_are_mapped_or_refused() {
-    let png = || media(MediaKind::Image, "image/png", MediaSource::Inline("AA-_".into()));
-    let url = media(MediaKind::Image, "", MediaSource::Url("https://h/a.jpg".into()));
-    let words = media(MediaKind::Document, "text/plain", MediaSource::Text("ü".into()));
-    let request = ask(vec![turn(Role::User, vec![png(), url, words])]);
-    let got = sent(&request, "gemini-3-pro");
-    assert_eq!(
-        got.body["contents"][0]["parts"],
-        json!([{"inlineData": {"mimeType": "image/png", "data": "AA+/"}},
-               {"fileData": {"mimeType": "image/jpeg", "fileUri": "https://h/a.jpg"}},
-               {"inlineData": {"mimeType": "text/plain", "data": "w7w="}}])
-    );
-    assert_eq!(got.losses, "approx:media.url");
-    let foreign = media(MediaKind::Document, "", MediaSource::FileId(Protocol::OpenAi, "file-1".into()));
-    let request = ask(vec![turn(Role::User, vec![foreign])]);
-    assert!(matches!(send(&request, Protocol::OpenAi, "gemini-3-pro"), Err(RequestError::Unsupported(_))));
-}
-
-#[test]
-fn t072_pictures_in_results_go_where_the_model_sees_them() {
-    let png = media(MediaKind::Image, "image/png", MediaSource::Inline("AAAA".into()));
-    let content = vec![Part::text("see"), Part::new(png)];
-    let answer =
-        PartKind::ToolResult { call_id: "1".into(), name: None, content, is_error: false, custom: false };
-    let request = ask(vec![
-        turn(Role::User, vec![text("a")]),
-        turn(Role::Assistant, vec![call("1", "f", "{}")]),
-        turn(Role::User, vec![answer]),
-    ]);
-    let new = sent(&request, "gemini-3-pro");
-    let inside = &new.body["contents"][2]["parts"][0]["functionResponse"]["parts"];
-    assert_eq!(inside, &json!([{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]));
-    let old = sent(&request, "gemini-2.5-pro");
-    assert_eq!(old.body["contents"][2]["parts"].as_array().unwrap().len(), 1);
-    assert_eq!(old.body["contents"][3]["parts"][0]["inlineData"]["data"], "AAAA");
-    assert_eq!(old.losses, "approx:tool_result.media");
 }
 
 #[test]
@@ -678,36 +355,4 @@ fn models_that_are_not_held_to_a_schema_are_told_of_it() {
     let told = body["systemInstruction"]["parts"][0]["text"].as_str().unwrap();
     assert!(told.ends_with(r#"{"type":"object","z":1}"#), "{body}");
     assert_eq!(losses.header(), "approx:response_format");
-}
-
-#[test]
-fn documents_by_address_have_a_title_and_a_type() {
-    let media = |kind, uri: &'static str| Media {
-        kind,
-        mime: Str::EMPTY,
-        source: MediaSource::Url(uri.into()),
-        name: Some("T".into()),
-        context: None,
-        detail: None,
-        citations: false,
-        offset: None,
-    };
-    let request = ask(vec![turn(
-        Role::User,
-        vec![
-            PartKind::Media(media(MediaKind::Document, "https://x.test/get?id=7")),
-            PartKind::Media(media(MediaKind::Image, "https://x.test/picture")),
-            PartKind::Media(media(MediaKind::Image, "https://x.test/a.png")),
-        ],
-    )]);
-    let file = |uri: &str, mime: &str| json!({"fileData": {"mimeType": mime, "fileUri": uri}});
-    assert_eq!(
-        sent(&request, "gemini-3-pro").body["contents"][0]["parts"],
-        json!([
-            {"text": "T"},
-            file("https://x.test/get?id=7", "application/pdf"),
-            file("https://x.test/picture", "image/jpeg"),
-            file("https://x.test/a.png", "image/png"),
-        ])
-    );
 }

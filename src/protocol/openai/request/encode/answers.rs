@@ -1,7 +1,7 @@
 //! What stands between two turns of the assistant (sections 2.5 and 2.7): the results of a step directly after its
 //! calls, in their order, and everything else that came between behind them.
 
-use super::{Encoder, is_official};
+use super::Encoder;
 use crate::protocol::canonical::{
     Action, Media, MediaKind, MediaSource, Part, PartKind, Role, Turn, Unsupported, fit_call_id,
     marked_system,
@@ -133,37 +133,10 @@ impl Encoder<'_> {
         w.key("role").text("tool");
         w.key("tool_call_id").string(&fit_call_id(Protocol::OpenAi, call_id));
         w.key("content");
-        self.result_texts(&texts, w);
+        // T074: an orphaned call is refused; an empty result is none.
+        self.texts(&texts, "\n", w);
         w.end_object();
         Ok(())
-    }
-
-    fn result_texts(&self, texts: &[Str<'_>], w: &mut Writer<'_>) {
-        match texts {
-            // T074: an orphaned call is refused; an empty result is none.
-            [] => {
-                w.text("");
-            }
-            [text] => {
-                w.string(text);
-            }
-            texts if is_official(&self.target.dialect) => {
-                w.begin_array();
-                for text in texts {
-                    w.begin_object().key("type").text("text");
-                    w.key("text").string(text).end_object();
-                }
-                w.end_array();
-            }
-            [first, rest @ ..] => {
-                let mut text = first.clone().into_owned();
-                for more in rest {
-                    text.push_text("\n");
-                    text.push(more);
-                }
-                w.string(&text);
-            }
-        }
     }
 }
 

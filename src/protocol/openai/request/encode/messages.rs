@@ -1,5 +1,7 @@
 //! Turns to messages (section 2.5): what the system and the assistant say.
 
+use std::borrow::Borrow;
+
 use super::{Encoder, is_official};
 use crate::protocol::canonical::{
     Action, Format, Part, PartKind, Role, SystemBlock, Turn, Unsupported, fit_call_id,
@@ -53,6 +55,34 @@ impl Encoder<'_> {
         if self.target.dialect.developer_role { "developer" } else { "system" }
     }
 
+    /// Several texts as one content: listed where the server takes lists, else joined by `between`.
+    pub(super) fn texts<'t>(&self, texts: &[impl Borrow<Str<'t>>], between: &str, w: &mut Writer<'_>) {
+        match texts {
+            [] => {
+                w.text("");
+            }
+            [text] => {
+                w.string(text.borrow());
+            }
+            texts if is_official(&self.target.dialect) => {
+                w.begin_array();
+                for text in texts {
+                    w.begin_object().key("type").text("text");
+                    w.key("text").string(text.borrow()).end_object();
+                }
+                w.end_array();
+            }
+            [first, rest @ ..] => {
+                let mut text = first.borrow().clone().into_owned();
+                for more in rest {
+                    text.push_text(between);
+                    text.push(more.borrow());
+                }
+                w.string(&text);
+            }
+        }
+    }
+
     /// The leading system message, with `more` at its end; whether the client wrote any of it.
     fn system(&mut self, more: Option<&Str<'_>>, w: &mut Writer<'_>) -> bool {
         let keep = |block: &&SystemBlock<'_>| {
@@ -67,28 +97,7 @@ impl Encoder<'_> {
         w.begin_object();
         w.key("role").text(self.system_role());
         w.key("content");
-        match texts.as_slice() {
-            [text] => {
-                w.string(text);
-            }
-            texts if is_official(&self.target.dialect) => {
-                w.begin_array();
-                for text in texts {
-                    w.begin_object().key("type").text("text");
-                    w.key("text").string(text).end_object();
-                }
-                w.end_array();
-            }
-            [first, rest @ ..] => {
-                let mut text = (*first).clone().into_owned();
-                for more in rest {
-                    text.push_text("\n\n");
-                    text.push(more);
-                }
-                w.string(&text);
-            }
-            [] => {}
-        }
+        self.texts(&texts, "\n\n", w);
         w.end_object();
         is_given
     }
