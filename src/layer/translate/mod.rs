@@ -304,9 +304,12 @@ impl<S> Translate<S> {
         exchange.json_array = endpoint.json_array;
         exchange.created = clock::unix_seconds();
         exchange.seed = self.seeds.next();
-        exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
+        if canonical.stream {
+            exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
+        }
         let target = settings.target(payload.model());
-        let scope = self.scope(&parts.extensions, payload.model());
+        let has_calls = !canonical.tools.is_empty() || canonical.called_names().next().is_some();
+        let scope = has_calls.then(|| self.scope(&parts.extensions, payload.model())).flatten();
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
         let stops = if settings.stop_emulation {
             take_untaken(&mut canonical.output.stop, settings.upstream, &mut losses)
