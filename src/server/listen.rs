@@ -142,6 +142,7 @@ where
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
     let graceful = GracefulShutdown::new();
+    let mut is_told = false;
     loop {
         tokio::select! {
             stream = source.next() => match stream {
@@ -153,16 +154,26 @@ where
                     sleep(Duration::from_millis(50)).await;
                 }
             },
-            _ = stop.recv() => break,
+            _ = stop.recv() => {
+                is_told = true;
+                break;
+            }
         }
     }
     drop(source);
     (drain.begun)();
     tracing::debug!(connections = graceful.count(), "a worker stops");
     let mut ended = pin!(timeout(drain.most, graceful.shutdown()));
+    let told_again = async {
+        // The worker that hands out connections may have stopped before the first message was read here.
+        if !is_told {
+            stop.recv().await?;
+        }
+        stop.recv().await
+    };
     tokio::select! {
         ended = &mut ended => if ended.is_ok() { End::Whole } else { End::Late },
-        Some(()) = stop.recv() => End::AtOnce,
+        Some(()) = told_again => End::AtOnce,
     }
 }
 
@@ -227,5 +238,33 @@ impl Terminate {
             return;
         }
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::Full;
+    use tower::service_fn;
+
+    /// How a worker ends that was told to stop so many times, while the one that hands it connections is gone.
+    async fn told(times: usize) -> End {
+        let (stop, stopped) = mpsc::channel(2);
+        let (connections, handed) = mpsc::unbounded_channel();
+        drop(connections);
+        for _ in 0..times {
+            stop.try_send(()).unwrap();
+        }
+        let answer = |_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) };
+        let drain = Drain { most: Duration::from_secs(600), begun: Box::new(|| {}) };
+        serve_from(Source::Worker(handed), service_fn(answer), stopped, drain).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_signal_never_ends_a_workers_streams_at_once() {
+        // Which of the two a worker hears of first is chance.
+        for _ in 0..200 {
+            assert_eq!(told(1).await, End::Whole);
+        }
     }
 }
