@@ -60,15 +60,16 @@ struct Spans {
     model: Option<Span>,
     stream: Option<Span>,
     stream_options: Option<Span>,
+    max_tokens: Option<Span>,
     insert_at: usize,
     is_empty: bool,
 }
 
 impl Spans {
     fn find(bytes: &[u8]) -> Result<Self, json::Error> {
-        let found = json::members(bytes, ["model", "stream", "stream_options"])?;
-        let json::Members { spans: [model, stream, stream_options], insert_at, is_empty } = found;
-        Ok(Spans { model, stream, stream_options, insert_at, is_empty })
+        let found = json::members(bytes, ["model", "stream", "stream_options", "max_tokens"])?;
+        let json::Members { spans: [model, stream, stream_options, max_tokens], insert_at, is_empty } = found;
+        Ok(Spans { model, stream, stream_options, max_tokens, insert_at, is_empty })
     }
 }
 
@@ -166,6 +167,12 @@ impl Payload {
     #[must_use]
     pub fn stream(&self) -> bool {
         self.stream.unwrap_or(self.shared.stream)
+    }
+
+    /// How many tokens the answer may have, by the top-level `max_tokens` of Anthropic and Chat.
+    pub(crate) fn max_tokens(&self) -> Option<u64> {
+        let span = self.shared.spans().max_tokens.clone()?;
+        std::str::from_utf8(self.shared.bytes.get(span)?).ok()?.parse().ok()
     }
 
     /// The client's bytes, without edits.

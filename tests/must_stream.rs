@@ -146,7 +146,8 @@ async fn a_stream_that_dies_everywhere_is_an_error_and_no_half_document() {
 async fn an_upstream_that_streams_unasked_is_folded_too() {
     for (client, protocol) in pairs() {
         let provider = Upstream::always(Answer::events(native::stream(protocol))).await;
-        let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+        let served =
+            Served::start(gateway([upstream("only", protocol, &provider.url()).must_stream(false)])).await;
         let talk = Talk::new(native::model(protocol), "Hi").tools();
         let reply = Client::new(served.addr).send(talk.request(client)).await;
         assert!(!asks_for_a_stream(protocol, &provider.only()));
@@ -171,4 +172,29 @@ async fn chat_upstreams_are_asked_to_count_and_nothing_else_changes() {
     assert_eq!(sent.remove("stream_options"), Some(json!({"include_usage": true})));
     assert_eq!(sent.remove("stream"), Some(json!(true)));
     assert_eq!(Value::Object(sent), serde_json::from_str::<Value>(body).unwrap());
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_may_take_ten_minutes_is_not_waited_for_in_silence() {
+    let anthropic = Protocol::Anthropic;
+    let spec = |url: &str| upstream("a", anthropic, url);
+    for (client, tokens, wanted, streams) in [
+        (anthropic, 21_333, None, false),
+        (anthropic, 21_334, None, true),
+        (anthropic, 64_000, Some(false), false),
+        (Protocol::OpenAi, 21_334, None, true),
+        (Protocol::OpenAi, 21_333, None, false),
+    ] {
+        let what = format!("{client}, {tokens}, {wanted:?}");
+        let answer = move |_, request: &Received| match asks_for_a_stream(anthropic, request) {
+            true => Answer::events(native::stream(anthropic)),
+            false => Answer::json(native::document(anthropic)),
+        };
+        let provider = Upstream::start(answer).await;
+        let served = Served::start(gateway([spec(&provider.url()).must_stream(wanted)])).await;
+        let talk = Talk::new(native::model(anthropic), "Hi").tools().max_tokens(tokens);
+        let reply = Client::new(served.addr).send(talk.request(client)).await;
+        assert_whole(client, anthropic, &reply);
+        assert_eq!(asks_for_a_stream(anthropic, &provider.only()), streams, "{what}");
+    }
 }

@@ -26,6 +26,7 @@ use crate::layer::{
     TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
+use crate::protocol::Protocol;
 use crate::upstream::HttpClient;
 
 type Boxing = fn(Error) -> BoxError;
@@ -111,11 +112,7 @@ fn upstream(
             .layer(translation(&spec, state_store))
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())
-            .layer(if spec.must_stream {
-                MustStreamLayer::always()
-            } else {
-                MustStreamLayer::when_it_streams()
-            })
+            .layer(must_stream(&spec))
             // Everything outside sees one kind of failure.
             .layer(ClassifyLayer::new())
             // Clocks per attempt.
@@ -146,6 +143,18 @@ fn upstream(
     };
     let upstream = Upstream { name, weight: source.weight, priority: source.priority, service };
     Ok((upstream, (source, handle)))
+}
+
+/// So many tokens take Anthropic's models ten minutes, which is as long as its SDKs wait for a document, and longer than
+/// many networks let a connection be silent.
+const LONG_ANSWER: u64 = 21_333;
+
+fn must_stream(spec: &UpstreamSpec) -> MustStreamLayer {
+    match (spec.must_stream, spec.api.protocol()) {
+        (Some(true), _) => MustStreamLayer::always(),
+        (None, Protocol::Anthropic) => MustStreamLayer::above(LONG_ANSWER),
+        (Some(false), _) | (None, _) => MustStreamLayer::when_it_streams(),
+    }
 }
 
 fn translation(spec: &UpstreamSpec, state_store: Option<&StateStore>) -> TranslateLayer {

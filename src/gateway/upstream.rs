@@ -21,7 +21,7 @@ pub struct UpstreamSpec {
     pub(super) keys: Vec<String>,
     pub(super) weight: u32,
     pub(super) priority: i32,
-    pub(super) must_stream: bool,
+    pub(super) must_stream: Option<bool>,
     pub(super) model_map: Vec<(String, String)>,
     pub(super) models: Option<Vec<String>>,
     pub(super) headers: HeaderMap,
@@ -52,7 +52,7 @@ impl UpstreamSpec {
             keys: Vec::new(),
             weight: 1,
             priority: 0,
-            must_stream: false,
+            must_stream: None,
             model_map: Vec::new(),
             models: None,
             headers: HeaderMap::new(),
@@ -93,10 +93,11 @@ impl UpstreamSpec {
         self
     }
 
-    /// It only streams.
+    /// Whether it is asked for a stream also where the client wants a document. Default: if it speaks Anthropic's
+    /// protocol and the answer may take longer than ten minutes.
     #[must_use]
-    pub fn must_stream(mut self, must_stream: bool) -> Self {
-        self.must_stream = must_stream;
+    pub fn must_stream(mut self, must_stream: impl Into<Option<bool>>) -> Self {
+        self.must_stream = must_stream.into();
         self
     }
 

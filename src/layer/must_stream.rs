@@ -3,7 +3,8 @@
 //! A request that wants one document is sent as a stream and the stream is folded back, on the
 //! upstream's native events, where unknown fields survive. Under Translate, because "streams only" is a
 //! property of the upstream. Folding happens before commit, so a stream that dies half way can still
-//! fail over. An upstream that streams although nobody asked is folded likewise.
+//! fail over. An upstream that streams although nobody asked is folded likewise, and an answer that may take
+//! longer than connections stay open in silence can be streamed for that reason (section 4).
 
 use std::fmt;
 use std::future::Future;
@@ -55,20 +56,46 @@ use crate::protocol::{Aggregator, Operation, Protocol, sse};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct MustStreamLayer {
-    always: bool,
+    streams: Streams,
+}
+
+/// What is asked for as a stream although the client wants a document.
+#[derive(Clone, Copy, Debug)]
+enum Streams {
+    All,
+    /// Answers that may have more tokens than this.
+    Above(u64),
+    None,
+}
+
+impl Streams {
+    fn takes(self, payload: &Payload) -> bool {
+        match self {
+            Streams::All => true,
+            Streams::Above(limit) => payload.max_tokens().is_some_and(|tokens| tokens > limit),
+            Streams::None => false,
+        }
+    }
 }
 
 impl MustStreamLayer {
     /// Asks the upstream for a stream, always.
     #[must_use]
     pub fn always() -> Self {
-        MustStreamLayer { always: true }
+        MustStreamLayer { streams: Streams::All }
+    }
+
+    /// Asks the upstream for a stream where the answer may have more than so many tokens, by the `max_tokens` of
+    /// Anthropic and Chat.
+    #[must_use]
+    pub fn above(tokens: u64) -> Self {
+        MustStreamLayer { streams: Streams::Above(tokens) }
     }
 
     /// Folds only what streams although nobody asked.
     #[must_use]
     pub fn when_it_streams() -> Self {
-        MustStreamLayer { always: false }
+        MustStreamLayer { streams: Streams::None }
     }
 }
 
@@ -76,7 +103,7 @@ impl<S> Layer<S> for MustStreamLayer {
     type Service = MustStream<S>;
 
     fn layer(&self, inner: S) -> MustStream<S> {
-        MustStream { inner, always: self.always }
+        MustStream { inner, streams: self.streams }
     }
 }
 
@@ -84,7 +111,7 @@ impl<S> Layer<S> for MustStreamLayer {
 #[derive(Clone, Debug)]
 pub struct MustStream<S> {
     inner: S,
-    always: bool,
+    streams: Streams,
 }
 
 impl<S, B> Service<Request<Payload>> for MustStream<S>
@@ -106,7 +133,7 @@ where
         let payload = request.body_mut();
         let protocol = payload.protocol();
         let folds = payload.operation() == Operation::Generate && !payload.stream();
-        if folds && self.always {
+        if folds && self.streams.takes(payload) {
             payload.set_stream(true);
             payload.set_include_usage();
         }

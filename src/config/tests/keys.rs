@@ -95,7 +95,7 @@ fn a_file_with_upstreams_alone_has_the_documented_defaults() {
     assert_eq!(config.shutdown.drain.as_secs(), 600);
     assert!(config.api_keys.is_empty() && config.warnings.is_empty());
     let upstream = &config.upstreams[0];
-    assert_eq!((upstream.weight.get(), upstream.priority, upstream.must_stream), (1, 0, false));
+    assert_eq!((upstream.weight.get(), upstream.priority, upstream.must_stream), (1, 0, None));
     assert_eq!(upstream.base_url.as_str(), "https://api.anthropic.com/");
     assert_eq!(upstream.available_models, None);
 }

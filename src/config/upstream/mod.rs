@@ -34,8 +34,9 @@ pub struct Upstream {
     pub weight: NonZeroU32,
     /// Lower numbers are tried first; higher ones only when none of the lower is left. Default 0.
     pub priority: i32,
-    /// Whether it is always asked for a stream, whatever the client asked for. Default false.
-    pub must_stream: bool,
+    /// Whether it is asked for a stream whatever the client asked for. Default: only by Anthropic's protocol, and only
+    /// where the answer may take longer than ten minutes.
+    pub must_stream: Option<bool>,
     /// Client model name → upstream model name, in the order of the file.
     pub model_mappings: Vec<(String, String)>,
     /// The client model names it serves, `*` at the end standing for any rest; `None` is all.
@@ -81,7 +82,7 @@ impl Upstream {
             tokens: Vec::new(),
             weight: NonZeroU32::MIN,
             priority: 0,
-            must_stream: false,
+            must_stream: None,
             model_mappings: Vec::new(),
             available_models: None,
             http_headers: Vec::new(),

@@ -132,7 +132,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         base_url: url,
         weight: weight(map),
         priority: priority(map),
-        must_stream: read::boolean(map, "must_stream", false),
+        must_stream: map.get("must_stream").and_then(|field| field.boolean()),
         model_mappings: model_mappings(map),
         available_models: available_models(map),
         http_headers: headers::read(map),

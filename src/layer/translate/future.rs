@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::response::Parts;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -13,6 +13,7 @@ use super::body::StreamBody;
 use super::count::Counting;
 use super::document::document;
 use super::losses::WARNINGS;
+use super::relay::Asked;
 use super::whole::Whole;
 use super::{ESTIMATED, Plan, USAGE, count, rewrite_head};
 use crate::body::Body as OutBody;
@@ -25,9 +26,11 @@ pin_project! {
     #[project = ResponseFutureProj]
     pub enum ResponseFuture<F, B> {
         #[doc(hidden)]
-        Relay { #[pin] inner: F, counting: Option<Payload>, warnings: Option<HeaderValue> },
+        Relay { #[pin] inner: F, asked: Option<Asked>, warnings: Option<HeaderValue> },
         #[doc(hidden)]
-        Translate { #[pin] inner: F, plan: Option<Plan>, reading: Option<Reading<B>> },
+        Translate { #[pin] inner: F, plan: Option<Plan> },
+        #[doc(hidden)]
+        Read { reading: Option<Reading<B>> },
         #[doc(hidden)]
         Count { #[pin] counting: Counting<F, B> },
         #[doc(hidden)]
@@ -50,13 +53,12 @@ impl<B> fmt::Debug for Reading<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    /// `counting`: the request, if it only asks for a count, which the upstream may not offer.
-    pub(super) fn relay(inner: F, counting: Option<Payload>, warnings: Option<HeaderValue>) -> Self {
-        ResponseFuture::Relay { inner, counting, warnings }
+    pub(super) fn relay(inner: F, asked: Option<Asked>, warnings: Option<HeaderValue>) -> Self {
+        ResponseFuture::Relay { inner, asked, warnings }
     }
 
     pub(super) fn translate(inner: F, plan: Plan) -> Self {
-        ResponseFuture::Translate { inner, plan: Some(plan), reading: None }
+        ResponseFuture::Translate { inner, plan: Some(plan) }
     }
 
     /// `payload`: the client's request, for an estimate if the upstream has no counter.
@@ -76,6 +78,23 @@ impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     }
 }
 
+/// An answer has come: what to do with it.
+enum Next<B> {
+    Done(Result<Response<OutBody>, Error>),
+    Read(Reading<B>),
+}
+
+impl<B> Next<B> {
+    fn read(response: Response<B>, plan: Plan) -> Self
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = response.into_parts();
+        Next::Read(Reading { head, whole: Whole::new(body), plan })
+    }
+}
+
 impl<F, B, E> Future for ResponseFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
@@ -85,55 +104,96 @@ where
 {
     type Output = Result<Response<OutBody>, Error>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (inner, plan, slot) = match self.project() {
-            ResponseFutureProj::Relay { inner, counting, warnings } => {
-                let outcome = ready!(inner.poll(cx)).map_err(Into::into);
-                return Poll::Ready(match (outcome, counting.take()) {
-                    (Err(error), Some(payload)) if count::is_missing(&error, &payload) => {
-                        count::estimated(&payload)
-                    }
-                    (outcome, _) => outcome.map(|mut response| {
-                        if let Some(warnings) = warnings.take() {
-                            response.headers_mut().insert(WARNINGS, warnings);
-                        }
-                        response.map(OutBody::new)
-                    }),
-                });
-            }
-            ResponseFutureProj::Count { counting } => return counting.poll(cx),
-            ResponseFutureProj::Ready { outcome } => {
-                return Poll::Ready(
-                    outcome.take().unwrap_or_else(|| Err(Error::codec("polled after completion"))),
-                );
-            }
-            ResponseFutureProj::Translate { inner, plan, reading } => (inner, plan, reading),
-        };
-        let mut reading = match slot.take() {
-            Some(reading) => reading,
-            None => {
-                let (mut head, body) = ready!(inner.poll(cx)).map_err(Into::into)?.into_parts();
-                let Some(mut plan) = plan.take() else { return Poll::Pending };
-                if plan.exchange.stream && headers::is_event_stream(&head.headers) {
-                    let body = StreamBody::new(body, &mut plan);
-                    rewrite_head(&mut head, true, plan.warnings);
-                    return Poll::Ready(Ok(Response::from_parts(head, OutBody::new(body))));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let next = match self.as_mut().project() {
+                ResponseFutureProj::Relay { inner, asked, warnings } => {
+                    let outcome = ready!(inner.poll(cx)).map_err(Into::into);
+                    relayed(outcome, asked.take(), warnings.take())
                 }
-                Reading { head, whole: Whole::new(body), plan }
+                ResponseFutureProj::Translate { inner, plan } => {
+                    let response = ready!(inner.poll(cx)).map_err(Into::into)?;
+                    let Some(plan) = plan.take() else { return Poll::Pending };
+                    translated(response, plan)
+                }
+                ResponseFutureProj::Read { reading } => {
+                    let Some(read) = reading else { return Poll::Pending };
+                    let bytes = ready!(read.whole.poll(cx));
+                    let Some(Reading { head, plan, .. }) = reading.take() else { return Poll::Pending };
+                    Next::Done(bytes.and_then(|bytes| rendered(head, &bytes, plan)))
+                }
+                ResponseFutureProj::Count { counting } => return counting.poll(cx),
+                ResponseFutureProj::Ready { outcome } => {
+                    Next::Done(outcome.take().unwrap_or_else(|| Err(Error::codec("polled after completion"))))
+                }
+            };
+            match next {
+                Next::Done(outcome) => return Poll::Ready(outcome),
+                Next::Read(reading) => self.set(ResponseFuture::Read { reading: Some(reading) }),
             }
-        };
-        let Poll::Ready(read) = reading.whole.poll(cx) else {
-            *slot = Some(reading);
-            return Poll::Pending;
-        };
-        let Reading { mut head, mut plan, .. } = reading;
-        let is_stream = headers::is_event_stream(&head.headers);
-        let (bytes, has_estimates) =
-            document(&read?, is_stream, &mut plan).map_err(|view| Error::Codec(Box::new(view)))?;
-        rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
-        if has_estimates {
-            head.headers.insert(USAGE, ESTIMATED);
         }
-        Poll::Ready(Ok(Response::from_parts(head, OutBody::from(bytes))))
     }
+}
+
+/// An answer in the client's own protocol passes, unless it is whole and the client wants a stream.
+fn relayed<B>(
+    outcome: Result<Response<B>, Error>,
+    asked: Option<Asked>,
+    warnings: Option<HeaderValue>,
+) -> Next<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let mut response = match outcome {
+        Ok(response) => response,
+        Err(error) => {
+            let counted =
+                asked.as_ref().and_then(Asked::count).filter(|asked| count::is_missing(&error, asked));
+            return Next::Done(counted.map_or(Err(error), count::estimated));
+        }
+    };
+    let is_whole = !headers::is_event_stream(response.headers());
+    if let Some(asked) = asked.filter(|asked| is_whole && asked.count().is_none()) {
+        return match asked.replay() {
+            Ok(plan) => Next::read(response, Plan { warnings, ..plan }),
+            Err(error) => Next::Done(Err(error)),
+        };
+    }
+    if let Some(warnings) = warnings {
+        response.headers_mut().insert(WARNINGS, warnings);
+    }
+    Next::Done(Ok(response.map(OutBody::new)))
+}
+
+fn translated<B>(response: Response<B>, mut plan: Plan) -> Next<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if !plan.exchange.stream || !headers::is_event_stream(response.headers()) {
+        return Next::read(response, plan);
+    }
+    let (mut head, body) = response.into_parts();
+    let body = StreamBody::new(body, &mut plan);
+    rewrite_head(&mut head, true, plan.warnings);
+    Next::Done(Ok(Response::from_parts(head, OutBody::new(body))))
+}
+
+fn rendered(mut head: Parts, bytes: &[u8], mut plan: Plan) -> Result<Response<OutBody>, Error> {
+    let is_stream = headers::is_event_stream(&head.headers);
+    let (bytes, has_estimates) =
+        document(bytes, is_stream, &mut plan).map_err(|view| Error::Codec(Box::new(view)))?;
+    if plan.exchange.client == plan.exchange.upstream {
+        // The upstream's own headers pass on a relay.
+        head.headers.remove(header::CONTENT_LENGTH);
+        head.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    } else {
+        rewrite_head(&mut head, plan.exchange.stream, plan.warnings);
+    }
+    if has_estimates {
+        head.headers.insert(USAGE, ESTIMATED);
+    }
+    Ok(Response::from_parts(head, OutBody::from(bytes)))
 }

@@ -18,6 +18,7 @@ mod count;
 mod document;
 mod future;
 mod losses;
+mod relay;
 mod state_store;
 mod whole;
 
@@ -46,6 +47,7 @@ use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
 use losses::WARNINGS;
+use relay::Asked;
 pub use state_store::StateStore;
 use state_store::{Recording, Scope};
 
@@ -293,17 +295,10 @@ impl<S> Translate<S> {
         let settings = &*self.settings;
         let (parts, payload) = request.into_parts();
         let (body, mut canonical) = read(&payload)?;
-        let endpoint = payload.endpoint();
         canonical.stream = payload.stream();
         let mut losses = Losses::default();
         canonical.settle_hosted_tools(settings.upstream, settings.hosted_tools, &mut losses);
-        let mut exchange = Exchange::new(&canonical, payload.protocol(), settings.upstream);
-        if payload.model() != &**payload.client_model() {
-            exchange.model = Some(payload.client_model().to_string());
-        }
-        exchange.json_array = endpoint.json_array;
-        exchange.created = clock::unix_seconds();
-        exchange.seed = self.seeds.next();
+        let mut exchange = exchange(&canonical, &payload, settings.upstream, self.seeds.next());
         if canonical.stream {
             exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
         }
@@ -343,6 +338,22 @@ impl<S> Translate<S> {
             shows_estimates: settings.estimate_usage,
         };
         Ok((as_json(parts, translated), plan))
+    }
+}
+
+/// What the answer has to know of the request.
+fn exchange(
+    canonical: &canonical::Request<'_>,
+    payload: &Payload,
+    upstream: Protocol,
+    seed: u64,
+) -> Exchange {
+    let is_renamed = payload.model() != &**payload.client_model();
+    Exchange {
+        model: is_renamed.then(|| payload.client_model().to_string()),
+        created: clock::unix_seconds(),
+        seed,
+        ..Exchange::new(canonical, payload.protocol(), upstream)
     }
 }
 
@@ -404,9 +415,8 @@ where
                 Ok(warnings) => warnings,
                 Err(error) => return ResponseFuture::ready(Err(error)),
             };
-            let counting =
-                (request.body().operation() == Operation::CountTokens).then(|| request.body().clone());
-            return ResponseFuture::relay(self.inner.call(request), counting, warnings);
+            let asked = Asked::new(request.body(), &self.seeds, &self.settings);
+            return ResponseFuture::relay(self.inner.call(request), asked, warnings);
         }
         if request.body().operation() == Operation::CountTokens {
             let payload = request.body().clone();

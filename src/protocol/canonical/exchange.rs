@@ -21,8 +21,6 @@ pub struct Exchange {
     pub model: Option<String>,
     /// Whether the client asked for a stream.
     pub stream: bool,
-    /// Whether a Gemini client takes its stream as one JSON array (no `alt=sse`).
-    pub json_array: bool,
     /// Whether a Chat client wants the usage chunk.
     pub include_usage: bool,
     /// Whether the client is to see reasoning (2.9: Anthropic and Gemini clients only if they asked).
@@ -61,7 +59,6 @@ impl Exchange {
             upstream,
             model: None,
             stream: request.stream,
-            json_array: false,
             include_usage: request.include_usage,
             show_reasoning,
             custom_tools: request
