@@ -153,7 +153,7 @@ fn must_stream(spec: &UpstreamSpec) -> MustStreamLayer {
     match (spec.must_stream, spec.api.protocol()) {
         (Some(true), _) => MustStreamLayer::always(),
         (None, Protocol::Anthropic) => MustStreamLayer::above(LONG_ANSWER),
-        (Some(false), _) | (None, _) => MustStreamLayer::when_it_streams(),
+        _ => MustStreamLayer::when_it_streams(),
     }
 }
 

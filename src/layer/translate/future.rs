@@ -28,7 +28,7 @@ pin_project! {
         #[doc(hidden)]
         Relay { #[pin] inner: F, asked: Option<Asked>, warnings: Option<HeaderValue> },
         #[doc(hidden)]
-        Translate { #[pin] inner: F, plan: Option<Plan> },
+        Translate { #[pin] inner: F, plan: Option<Box<Plan>> },
         #[doc(hidden)]
         Read { reading: Option<Reading<B>> },
         #[doc(hidden)]
@@ -43,7 +43,7 @@ pin_project! {
 pub struct Reading<B> {
     head: Parts,
     whole: Whole<B>,
-    plan: Plan,
+    plan: Box<Plan>,
 }
 
 impl<B> fmt::Debug for Reading<B> {
@@ -57,7 +57,7 @@ impl<F, B> ResponseFuture<F, B> {
         ResponseFuture::Relay { inner, asked, warnings }
     }
 
-    pub(super) fn translate(inner: F, plan: Plan) -> Self {
+    pub(super) fn translate(inner: F, plan: Box<Plan>) -> Self {
         ResponseFuture::Translate { inner, plan: Some(plan) }
     }
 
@@ -85,7 +85,7 @@ enum Next<B> {
 }
 
 impl<B> Next<B> {
-    fn read(response: Response<B>, plan: Plan) -> Self
+    fn read(response: Response<B>, plan: Box<Plan>) -> Self
     where
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
@@ -156,7 +156,7 @@ where
     let is_whole = !headers::is_event_stream(response.headers());
     if let Some(asked) = asked.filter(|asked| is_whole && asked.count().is_none()) {
         return match asked.replay() {
-            Ok(plan) => Next::read(response, Plan { warnings, ..plan }),
+            Ok(plan) => Next::read(response, Box::new(Plan { warnings, ..plan })),
             Err(error) => Next::Done(Err(error)),
         };
     }
@@ -166,7 +166,7 @@ where
     Next::Done(Ok(response.map(OutBody::new)))
 }
 
-fn translated<B>(response: Response<B>, mut plan: Plan) -> Next<B>
+fn translated<B>(response: Response<B>, mut plan: Box<Plan>) -> Next<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -180,7 +180,7 @@ where
     Next::Done(Ok(Response::from_parts(head, OutBody::new(body))))
 }
 
-fn rendered(mut head: Parts, bytes: &[u8], mut plan: Plan) -> Result<Response<OutBody>, Error> {
+fn rendered(mut head: Parts, bytes: &[u8], mut plan: Box<Plan>) -> Result<Response<OutBody>, Error> {
     let is_stream = headers::is_event_stream(&head.headers);
     let (bytes, has_estimates) =
         document(bytes, is_stream, &mut plan).map_err(|view| Error::Codec(Box::new(view)))?;

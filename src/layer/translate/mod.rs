@@ -291,7 +291,7 @@ impl<S> Translate<S> {
     }
 
     /// Rewrites the request in the upstream's protocol.
-    fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Plan), Error> {
+    fn translate(&self, request: Request<Payload>) -> Result<(Request<Payload>, Box<Plan>), Error> {
         let settings = &*self.settings;
         let (parts, payload) = request.into_parts();
         let (body, mut canonical) = read(&payload)?;
@@ -337,7 +337,8 @@ impl<S> Translate<S> {
             estimator: Estimator::new(&canonical, payload.model()),
             shows_estimates: settings.estimate_usage,
         };
-        Ok((as_json(parts, translated), plan))
+        // It outlives several moves, on the way to where it is needed.
+        Ok((as_json(parts, translated), Box::new(plan)))
     }
 }
 
