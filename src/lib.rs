@@ -99,6 +99,8 @@ pub mod protocol;
 mod seeds;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "layers")]
+mod silence;
 #[cfg(feature = "server")]
 pub mod simulator;
 #[cfg(feature = "layers")]

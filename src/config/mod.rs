@@ -30,7 +30,7 @@ pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
+    CircuitBreaker, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
     StatusPattern, Timeouts,
 };
 pub use upstream::{ApiType, Compression, Upstream};
@@ -57,6 +57,8 @@ pub struct Config {
     pub estimate_usage: bool,
     /// How long upstreams may take, where they don't say otherwise themselves.
     pub timeouts: Timeouts,
+    /// When streaming clients whose answer is long in coming get signs of life.
+    pub keep_alive: KeepAlive,
     /// Most bytes of a request body. Default 64 MiB.
     pub max_body_size: usize,
     /// Most requests at a time, each counted until its last byte has gone. Default 10000.
@@ -99,6 +101,7 @@ impl Default for Config {
             stop_emulation: false,
             estimate_usage: false,
             timeouts: Timeouts::default(),
+            keep_alive: KeepAlive::default(),
             max_body_size: 64 * 1024 * 1024,
             max_in_flight: 10_000,
             log: Log::default(),

@@ -9,7 +9,7 @@ use super::address::Address;
 use super::reader::{Field, Map};
 use super::secret::Secret;
 use super::sections::{
-    CircuitBreaker, Failover, FetchMedia, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
+    CircuitBreaker, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
     StatusPattern, Timeouts,
 };
 use super::words::{closest, one_of};
@@ -30,6 +30,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.stop_emulation = boolean(map, "stop_emulation", false);
     config.estimate_usage = boolean(map, "estimate_usage", false);
     config.timeouts = root_timeouts(map);
+    config.keep_alive = map.section("keep_alive", keep_alive);
     if let Some(size) = map.get("max_body_size").and_then(|field| size(&field)) {
         config.max_body_size = size;
     }
@@ -294,6 +295,16 @@ fn level(text: &str) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+fn keep_alive(map: &Map<'_>) -> KeepAlive {
+    let default = KeepAlive::default();
+    let time = |key, base| map.get(key).and_then(|field| longer_than_nothing(&field)).unwrap_or(base);
+    KeepAlive {
+        enabled: boolean(map, "enabled", default.enabled),
+        grace: time("grace", default.grace),
+        interval: time("interval", default.interval),
+    }
 }
 
 fn state_store(map: &Map<'_>) -> StateStore {

@@ -39,6 +39,23 @@ impl Default for Timeouts {
     }
 }
 
+/// Signs of life for streaming clients (`keep_alive`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Whether there are any. Default true.
+    pub enabled: bool,
+    /// How long the beginning of an answer is waited for before the response head goes out. Default 10 s.
+    pub grace: Duration,
+    /// The longest silence after that. Default 15 s.
+    pub interval: Duration,
+}
+
+impl Default for KeepAlive {
+    fn default() -> Self {
+        KeepAlive { enabled: true, grace: Duration::from_secs(10), interval: Duration::from_secs(15) }
+    }
+}
+
 /// When an upstream rests after failures (`circuit_breaker`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CircuitBreaker {

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower::load_shed::{LoadShed, LoadShedLayer};
-use tower::timeout::{Timeout, TimeoutLayer};
-use tower::util::{BoxCloneSyncService, Either, MapErr, option_layer};
+use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::snapshot::{Source, UpstreamSnapshot};
@@ -20,7 +19,7 @@ use crate::layer::circuit_breaker::BreakerHandle;
 use crate::layer::failover::Failover;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
-    CollectLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer, Metrics,
+    CollectLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer, KeepAlive, Metrics,
     MetricsLayer, ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequestIdLayer,
     RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer,
     TranslateLayer, UsageLayer,
@@ -29,12 +28,12 @@ use crate::payload::Payload;
 use crate::protocol::Protocol;
 use crate::upstream::HttpClient;
 
-type Boxing = fn(Error) -> BoxError;
-type Limited<S> = LoadShed<InFlightLimit<Either<Timeout<MapErr<S, Boxing>>, MapErr<S, Boxing>>>>;
-
 /// The whole stack.
-pub(super) type Stack =
-    Metrics<SetRequestId<AccessLog<Respond<RequireApiKey<Limited<Collect<InnerService>>>>>>>;
+pub(super) type Stack = Metrics<
+    SetRequestId<
+        AccessLog<Respond<RequireApiKey<LoadShed<InFlightLimit<Collect<KeepAlive<InnerService>>>>>>>,
+    >,
+>;
 
 /// One upstream as the pool sees it.
 type PooledUpstream = ModelFilter<CircuitBreaker<Leaf<InnerService>>>;
@@ -46,7 +45,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         keys,
         max_body_size,
         max_in_flight,
-        request_timeout,
+        keep_alive,
         prompt_preview,
         failover,
         state_store,
@@ -80,10 +79,10 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         .layer(RequireApiKeyLayer::new(&keys))
         .layer(LoadShedLayer::new())
         .layer(InFlightLimitLayer::new(max_in_flight))
-        .layer(option_layer(request_timeout.map(TimeoutLayer::new)))
-        .map_err(BoxError::from as Boxing)
         // The body, once: `Request<Payload>` from here inward.
         .layer(CollectLayer::new(max_body_size).prompt_preview(prompt_preview))
+        // While an answer is chosen, its client hears that it is.
+        .layer(keep_alive)
         .service(inner);
     Ok(Gateway { stack, snapshot: Arc::new(snapshot) })
 }

@@ -6,7 +6,7 @@ use super::{Builder, Gateway, UpstreamSpec};
 use crate::config::{self, Config};
 use crate::error::BoxError;
 use crate::layer::failover::FailoverPolicy;
-use crate::layer::{BreakerPolicy, StateStore};
+use crate::layer::{BreakerPolicy, KeepAliveLayer, StateStore};
 
 impl Gateway {
     /// Builds the gateway that a configuration describes.
@@ -30,12 +30,13 @@ impl Builder {
         let mut builder = Gateway::builder()
             .max_body_size(config.max_body_size)
             .max_in_flight(config.max_in_flight)
-            .request_timeout(config.timeouts.request)
+            .keep_alive(keep_alive(config.keep_alive))
             .prompt_preview(config.log.prompt_preview)
             .state_store(state_store(config.state_store))
             .failover(FailoverPolicy {
                 max_attempts: config.failover.max_attempts.map(Into::into),
                 per_upstream: config.failover.attempts_per_upstream.get(),
+                deadline: config.timeouts.request,
                 statuses: config.failover.on.clone(),
             });
         for key in &config.api_keys {
@@ -45,6 +46,13 @@ impl Builder {
             builder = builder.upstream(spec(upstream, config)?);
         }
         Ok(builder)
+    }
+}
+
+fn keep_alive(signs: config::KeepAlive) -> KeepAliveLayer {
+    match signs.enabled {
+        true => KeepAliveLayer::new().grace(signs.grace).interval(signs.interval),
+        false => KeepAliveLayer::none(),
     }
 }
 

@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -25,7 +24,7 @@ use tower::{Layer, Service};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::layer::failover::FailoverPolicy;
-use crate::layer::{StateStore, metrics};
+use crate::layer::{KeepAliveLayer, StateStore, metrics};
 use crate::payload::Payload;
 
 pub use snapshot::{Snapshot, UpstreamSnapshot};
@@ -122,7 +121,7 @@ pub struct Builder {
     keys: Vec<String>,
     max_body_size: usize,
     max_in_flight: usize,
-    request_timeout: Option<Duration>,
+    keep_alive: KeepAliveLayer,
     prompt_preview: usize,
     failover: FailoverPolicy,
     state_store: Option<StateStore>,
@@ -137,7 +136,7 @@ impl Default for Builder {
             keys: Vec::new(),
             max_body_size: 64 << 20,
             max_in_flight: 10_000,
-            request_timeout: None,
+            keep_alive: KeepAliveLayer::new(),
             prompt_preview: 0,
             failover: FailoverPolicy::default(),
             state_store: Some(StateStore::default()),
@@ -176,10 +175,10 @@ impl Builder {
         self
     }
 
-    /// Most time until an answer begins, all attempts together. Default: none.
+    /// When streaming clients get signs of life. Default: as [`KeepAliveLayer::new`] says.
     #[must_use]
-    pub fn request_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
-        self.request_timeout = most.into();
+    pub fn keep_alive(mut self, keep_alive: KeepAliveLayer) -> Self {
+        self.keep_alive = keep_alive;
         self
     }
 

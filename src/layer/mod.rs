@@ -11,6 +11,7 @@
 //! | [`RequireApiKeyLayer`] | known clients only |
 //! | [`InFlightLimitLayer`] | requests under way |
 //! | [`CollectLayer`] | the body, read once: `Request<B>` → `Request<Payload>` |
+//! | [`KeepAliveLayer`] | signs of life for clients that wait |
 //! | [`failover::Failover`] | asks another upstream |
 //! | [`balance::WeightedBalance`] | whose turn it is |
 //! | [`ModelFilterLayer`] | which models an upstream serves |
@@ -34,6 +35,7 @@ pub mod failover;
 #[cfg(feature = "client")]
 pub mod fetch_media;
 pub mod in_flight_limit;
+pub mod keep_alive;
 pub mod metrics;
 pub mod model_filter;
 pub mod model_map;
@@ -56,6 +58,7 @@ pub use credentials::{Credentials, CredentialsLayer};
 #[cfg(feature = "client")]
 pub use fetch_media::{FetchMedia, FetchMediaLayer};
 pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
+pub use keep_alive::{KeepAlive, KeepAliveLayer};
 pub use metrics::{Metrics, MetricsLayer};
 pub use model_filter::{ModelFilter, ModelFilterLayer};
 pub use model_map::{ModelMap, ModelMapLayer};

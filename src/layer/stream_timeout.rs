@@ -2,7 +2,7 @@
 //!
 //! Innermost but for the credentials, so that every attempt has clocks of its own and a slow upstream
 //! fails over. Silence counts from when somebody waits for more: a client that reads slowly is no
-//! fault of the upstream. The alarm is looked at when it rings, not set anew for every piece.
+//! fault of the upstream.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,10 +13,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
 
 use crate::error::{BoxError, Clock, Error};
+use crate::silence::Silence;
 
 /// Bounds the time to the response head and the silence in a body.
 ///
@@ -129,9 +130,11 @@ where
         let this = self.project();
         if let Poll::Ready(result) = this.inner.poll(cx) {
             let idle = *this.idle;
-            return Poll::Ready(result.map_err(Into::into).map(|response| {
-                response.map(|inner| ResponseBody { inner, idle, silent_since: None, alarm: None })
-            }));
+            return Poll::Ready(
+                result.map_err(Into::into).map(|response| {
+                    response.map(|inner| ResponseBody { inner, silence: Silence::new(idle) })
+                }),
+            );
         }
         if let Some(head) = this.head.as_pin_mut() {
             ready!(head.poll(cx));
@@ -147,11 +150,8 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
-        idle: Option<Duration>,
-        silent_since: Option<Instant>,
-        // Made on the first silence: most answers never need it.
         #[pin]
-        alarm: Option<Sleep>,
+        silence: Silence,
     }
 }
 
@@ -164,29 +164,13 @@ where
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut this = self.project();
+        let this = self.project();
         if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
-            *this.silent_since = None;
+            this.silence.end();
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::of)));
         }
-        let Some(idle) = *this.idle else { return Poll::Pending };
-        let rings_at = *this.silent_since.get_or_insert_with(Instant::now) + idle;
-        if this.alarm.is_none() {
-            this.alarm.set(Some(tokio::time::sleep_until(rings_at)));
-        }
-        while let Some(alarm) = this.alarm.as_mut().as_pin_mut() {
-            if alarm.poll(cx).is_pending() {
-                break;
-            }
-            if Instant::now() >= rings_at {
-                return Poll::Ready(Some(Err(Error::Timeout(Clock::Idle))));
-            }
-            // Something came since it was set.
-            if let Some(alarm) = this.alarm.as_mut().as_pin_mut() {
-                alarm.reset(rings_at);
-            }
-        }
-        Poll::Pending
+        ready!(this.silence.poll(cx));
+        Poll::Ready(Some(Err(Error::Timeout(Clock::Idle))))
     }
 
     fn is_end_stream(&self) -> bool {

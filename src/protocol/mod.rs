@@ -19,6 +19,7 @@ mod endpoint;
 mod foreign;
 pub mod gemini;
 pub mod json;
+mod keep_alive;
 pub mod openai;
 mod remote;
 pub mod responses;
@@ -38,6 +39,7 @@ pub(crate) use account::without_account;
 pub use count::{Estimator, Lengths, Meter, decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};
+pub use keep_alive::KeepAlive;
 pub use remote::{InlineMedia, Reach, RemoteMedia, inline_media, remote_media};
 pub use target::{Capabilities, Dialect, Overrides, Target, Thinking};
 

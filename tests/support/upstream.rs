@@ -129,6 +129,13 @@ impl Answer {
         self
     }
 
+    /// Nothing until `go` is notified, then `answer`.
+    pub fn after(go: &Arc<Notify>, answer: Answer) -> Answer {
+        let mut waiting = Answer::default().wait(go);
+        waiting.acts.extend(answer.acts);
+        waiting
+    }
+
     /// No answer: the connection ends after the request.
     pub fn none() -> Answer {
         Answer::default().cut()

@@ -156,6 +156,7 @@ failover: { max_attempts: 2, attempts_per_upstream: 3, on: [429, 5xx] }
 metrics: { enabled: false, path: /internal/metrics }
 shutdown: { drain: 0 }
 server: { worker_threads: 2 }
+keep_alive: { enabled: false, grace: 3s, interval: 5s }
 state_store: { enabled: false, max_size: 1MiB, ttl: 5m }
 max_body_size: 32MB",
     ));
@@ -173,6 +174,8 @@ max_body_size: 32MB",
     assert_eq!(config.metrics.path, "/internal/metrics");
     assert!(!config.metrics.enabled && config.shutdown.drain.is_zero());
     assert_eq!(config.server.worker_threads.map(|count| count.get()), Some(2));
+    let signs = config.keep_alive;
+    assert_eq!((signs.enabled, signs.grace.as_secs(), signs.interval.as_secs()), (false, 3, 5));
     let store = config.state_store;
     assert_eq!((store.enabled, store.max_size, store.ttl.as_secs()), (false, 1 << 20, 300));
     assert_eq!(config.max_body_size, 32_000_000);

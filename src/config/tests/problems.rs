@@ -114,6 +114,7 @@ fn wrong_types_are_told_apart() {
         ("log: { prompt_preview: -1 }", "must be at least 0"),
         ("circuit_breaker: { failures: 0 }", "must be at least 1"),
         ("circuit_breaker: { open_for: 0s }", "must be longer than nothing"),
+        ("keep_alive: { grace: 0 }", "must be longer than nothing"),
         ("state_store: { max_size: 0 }", "must be between 1 byte and 4GiB"),
         ("state_store: { ttl: 0 }", "must be longer than nothing"),
         ("failover: { on: [] }", "must not be empty"),

@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 
 use http::Request;
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::policy::{FailoverPolicy, worse};
-use crate::error::Error;
+use crate::error::{Clock, Error};
 use crate::layer::balance::{Pick, Picked, Tried};
 use crate::layer::trail::{Attempt, Trail};
 use crate::payload::Payload;
@@ -34,6 +34,10 @@ pin_project! {
         failure: Option<Error>,
         under_way: Option<(Arc<str>, Instant)>,
         trail: Option<Trail>,
+        deadline: Option<Instant>,
+        // Made when somebody waits.
+        #[pin]
+        alarm: Option<Sleep>,
         #[pin]
         call: Option<FutureOf<P>>,
     }
@@ -55,9 +59,12 @@ where
     }
 
     fn start(pick: P, policy: Option<Arc<FailoverPolicy>>, request: Request<Payload>, tried: Tried) -> Self {
+        let deadline = policy.as_ref().and_then(|policy| policy.deadline).map(|most| Instant::now() + most);
         ResponseFuture {
             pick,
             policy,
+            deadline,
+            alarm: None,
             trail: request.extensions().get::<Trail>().cloned(),
             request: Some(request),
             tried,
@@ -81,7 +88,20 @@ where
         let mut this = self.project();
         loop {
             if let Some(call) = this.call.as_mut().as_pin_mut() {
-                let outcome = ready!(call.poll(cx)).map_err(Into::into);
+                let outcome = match call.poll(cx) {
+                    Poll::Ready(outcome) => outcome.map_err(Into::into),
+                    Poll::Pending => {
+                        let Some(deadline) = *this.deadline else { return Poll::Pending };
+                        if this.alarm.is_none() {
+                            this.alarm.set(Some(sleep_until(deadline)));
+                        }
+                        let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Poll::Pending };
+                        ready!(alarm.poll(cx));
+                        // No attempt could follow.
+                        *this.request = None;
+                        Err(Error::Timeout(Clock::Request))
+                    }
+                };
                 this.call.set(None);
                 note(this.trail.as_ref(), this.under_way.take(), outcome.as_ref().err());
                 let error = match outcome {

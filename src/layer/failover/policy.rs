@@ -1,5 +1,7 @@
 //! Which failures another upstream is asked about, and which of several failures a client is told.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
 use crate::error::Error;
@@ -47,6 +49,8 @@ pub struct FailoverPolicy {
     pub max_attempts: Option<u32>,
     /// How often one upstream may be asked. Default 1.
     pub per_upstream: u32,
+    /// Most time to the beginning of an answer, all attempts together. Default: none.
+    pub deadline: Option<Duration>,
     /// Error statuses that move on. Default: every 4xx and 5xx.
     pub statuses: Vec<StatusPattern>,
 }
@@ -56,6 +60,7 @@ impl Default for FailoverPolicy {
         FailoverPolicy {
             max_attempts: None,
             per_upstream: 1,
+            deadline: None,
             statuses: vec![StatusPattern::Class(4), StatusPattern::Class(5)],
         }
     }

@@ -31,6 +31,8 @@ pub const TRANSLATION_LOSSES: &str = "aiproxy_translation_losses_total";
 pub const MEDIA_FETCHES: &str = "aiproxy_media_fetches_total";
 /// Streams that failed after they had begun, or whose client left.
 pub const STREAM_ABORTS: &str = "aiproxy_stream_aborts_total";
+/// Signs of life to clients whose upstreams were silent.
+pub const KEEP_ALIVES: &str = "aiproxy_keepalives_sent_total";
 /// Version of the running program.
 pub const BUILD_INFO: &str = "aiproxy_build_info";
 /// Log lines that could not be written.
@@ -62,6 +64,7 @@ pub fn describe() {
         STREAM_ABORTS,
         "Streams that ended before their answer did, by the side that ended them"
     );
+    describe_counter!(KEEP_ALIVES, "Signs of life to clients whose upstreams were silent");
     describe_gauge!(BUILD_INFO, "Always 1; the label tells the version");
     describe_counter!(LOG_DROPPED, "Log lines that could not be written");
 }

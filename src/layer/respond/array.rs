@@ -18,6 +18,10 @@ impl ArrayFraming {
         let begun = &mut self.begun;
         // The limit was enforced where the stream came in.
         let _ = self.events.push(data, |event| element(begun, &event.data, &mut out));
+        if out.is_empty() && data == b"\n" {
+            // A sign of life, which is white space here.
+            out.push(b'\n');
+        }
         out.into()
     }
 

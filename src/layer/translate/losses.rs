@@ -11,7 +11,7 @@ use crate::protocol::Protocol;
 use crate::protocol::canonical::{ErrorView, FaultKind, Losses, client_param};
 
 /// Names what a translation could not carry (1.11).
-pub(super) const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
+pub(in crate::layer) const WARNINGS: HeaderName = HeaderName::from_static("x-aiproxy-warnings");
 
 /// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
 const STRICT: &str = "x-aiproxy-strict";

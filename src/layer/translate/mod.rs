@@ -46,7 +46,7 @@ use crate::protocol::{
 use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
-use losses::WARNINGS;
+pub(super) use losses::WARNINGS;
 use relay::Asked;
 pub use state_store::StateStore;
 use state_store::{Recording, Scope};
