@@ -45,6 +45,7 @@ struct Shared {
     bytes: Bytes,
     model: Arc<str>,
     stream: bool,
+    is_ours: bool,
     /// Of a body that the gateway wrote: found when the first edit needs them.
     spans: OnceLock<Spans>,
 }
@@ -60,16 +61,15 @@ struct Spans {
     model: Option<Span>,
     stream: Option<Span>,
     stream_options: Option<Span>,
-    max_tokens: Option<Span>,
     insert_at: usize,
     is_empty: bool,
 }
 
 impl Spans {
     fn find(bytes: &[u8]) -> Result<Self, json::Error> {
-        let found = json::members(bytes, ["model", "stream", "stream_options", "max_tokens"])?;
-        let json::Members { spans: [model, stream, stream_options, max_tokens], insert_at, is_empty } = found;
-        Ok(Spans { model, stream, stream_options, max_tokens, insert_at, is_empty })
+        let found = json::members(bytes, ["model", "stream", "stream_options"])?;
+        let json::Members { spans: [model, stream, stream_options], insert_at, is_empty } = found;
+        Ok(Spans { model, stream, stream_options, insert_at, is_empty })
     }
 }
 
@@ -92,7 +92,7 @@ impl Payload {
             None => read_flag(&bytes, spans.stream.as_ref())?,
         };
         Ok(Payload {
-            shared: Arc::new(Shared { endpoint, bytes, model, stream, spans: spans.into() }),
+            shared: Arc::new(Shared { endpoint, bytes, model, stream, is_ours: false, spans: spans.into() }),
             model: None,
             stream: None,
             include_usage: false,
@@ -124,6 +124,7 @@ impl Payload {
                 bytes,
                 model: Arc::from(model),
                 stream,
+                is_ours: true,
                 spans: OnceLock::new(),
             }),
             model: None,
@@ -169,10 +170,11 @@ impl Payload {
         self.stream.unwrap_or(self.shared.stream)
     }
 
-    /// How many tokens the answer may have, by the top-level `max_tokens` of Anthropic and Chat.
-    pub(crate) fn max_tokens(&self) -> Option<u64> {
-        let span = self.shared.spans().max_tokens.clone()?;
-        std::str::from_utf8(self.shared.bytes.get(span)?).ok()?.parse().ok()
+    /// Of a body that the gateway wrote: how many tokens the answer may have, by the `max_tokens` of Anthropic and Chat.
+    pub(crate) fn written_max_tokens(&self) -> Option<u64> {
+        let body = self.shared.is_ours.then_some(&self.shared.bytes)?;
+        let [span] = json::members(body, ["max_tokens"]).ok()?.spans;
+        std::str::from_utf8(body.get(span?)?).ok()?.parse().ok()
     }
 
     /// The client's bytes, without edits.

@@ -93,8 +93,8 @@ impl UpstreamSpec {
         self
     }
 
-    /// Whether it is asked for a stream also where the client wants a document. Default: if it speaks Anthropic's
-    /// protocol and the answer may take longer than ten minutes.
+    /// Whether it is asked for a stream also where the client wants a document. Default: if the request is
+    /// translated to Anthropic's protocol and the answer may take longer than ten minutes.
     #[must_use]
     pub fn must_stream(mut self, must_stream: impl Into<Option<bool>>) -> Self {
         self.must_stream = must_stream.into();

@@ -63,7 +63,7 @@ pub struct MustStreamLayer {
 #[derive(Clone, Copy, Debug)]
 enum Streams {
     All,
-    /// Answers that may have more tokens than this.
+    /// Translated requests whose answers may have more tokens than this.
     Above(u64),
     None,
 }
@@ -72,7 +72,7 @@ impl Streams {
     fn takes(self, payload: &Payload) -> bool {
         match self {
             Streams::All => true,
-            Streams::Above(limit) => payload.max_tokens().is_some_and(|tokens| tokens > limit),
+            Streams::Above(limit) => payload.written_max_tokens().is_some_and(|tokens| tokens > limit),
             Streams::None => false,
         }
     }
@@ -86,7 +86,8 @@ impl MustStreamLayer {
     }
 
     /// Asks the upstream for a stream where the answer may have more than so many tokens, by the `max_tokens` of
-    /// Anthropic and Chat.
+    /// Anthropic and Chat, of requests that were translated: those of the upstream's own protocol arrive as they were
+    /// sent.
     #[must_use]
     pub fn above(tokens: u64) -> Self {
         MustStreamLayer { streams: Streams::Above(tokens) }

@@ -34,8 +34,8 @@ pub struct Upstream {
     pub weight: NonZeroU32,
     /// Lower numbers are tried first; higher ones only when none of the lower is left. Default 0.
     pub priority: i32,
-    /// Whether it is asked for a stream whatever the client asked for. Default: only by Anthropic's protocol, and only
-    /// where the answer may take longer than ten minutes.
+    /// Whether it is asked for a stream whatever the client asked for. Default: only where it is translated to
+    /// Anthropic's protocol and the answer may take longer than ten minutes.
     pub must_stream: Option<bool>,
     /// Client model name → upstream model name, in the order of the file.
     pub model_mappings: Vec<(String, String)>,
