@@ -116,7 +116,11 @@ pub enum Stage {
 pub enum Clock {
     /// Time to the head of the answer.
     Head,
-    /// Time between two pieces of a stream.
+    /// Time to the first content of a stream.
+    FirstContent,
+    /// Time between two pieces of content in a stream.
+    Content,
+    /// Time between two pieces of a body, whatever they are.
     Idle,
     /// Time of the whole request, up to the begin of its answer.
     Request,
@@ -189,7 +193,7 @@ impl Error {
         match self {
             Error::Upstream(_)
             | Error::Transport { .. }
-            | Error::Timeout(Clock::Head | Clock::Idle)
+            | Error::Timeout(Clock::Head | Clock::FirstContent | Clock::Content | Clock::Idle)
             | Error::Untranslatable(_)
             | Error::Codec(_)
             | Error::Overloaded
@@ -256,7 +260,8 @@ impl Error {
             Error::Transport { stage: Stage::Head, .. } => "upstream_transport",
             Error::Transport { stage: Stage::Body, .. } => "upstream_truncated",
             Error::Timeout(Clock::Head) => "upstream_timeout_headers",
-            Error::Timeout(Clock::Idle) => "upstream_timeout_idle",
+            Error::Timeout(Clock::FirstContent) => "upstream_timeout_first",
+            Error::Timeout(Clock::Content | Clock::Idle) => "upstream_timeout_idle",
             Error::Timeout(Clock::Request) => "gateway_timeout",
             Error::Codec(_) => "upstream_protocol",
             Error::Stream { error, .. } => error.error_type(),

@@ -148,6 +148,7 @@ pub(super) fn timeouts(map: &Map<'_>, base: Timeouts) -> Timeouts {
         connect: limit("connect", base.connect),
         head: limit("head", base.head),
         first_content: limit("first_content", base.first_content),
+        content_gap: limit("content_gap", base.content_gap),
         idle: limit("idle", base.idle),
         request: limit("request", base.request),
     }

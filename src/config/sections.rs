@@ -19,11 +19,13 @@ pub struct Timeouts {
     /// From sending the request to the response's head. Default 600 s.
     /// `upstream_request_timeout` is its old name.
     pub head: Option<Duration>,
-    /// From sending the request to the first content of the answer; pings are no content. Default 600 s.
+    /// From sending the request to the first content of a stream; pings are no content. Default 600 s.
     pub first_content: Option<Duration>,
-    /// The longest silence within an answer that has begun. Default 300 s.
+    /// Between two pieces of content in a stream. Default 600 s.
+    pub content_gap: Option<Duration>,
+    /// The longest silence within an answer that has begun; pings break it. Default 300 s.
     pub idle: Option<Duration>,
-    /// The whole attempt, last byte included. Default none.
+    /// From the request to the beginning of its answer, all attempts together. Default none.
     pub request: Option<Duration>,
 }
 
@@ -33,6 +35,7 @@ impl Default for Timeouts {
             connect: Some(Duration::from_secs(10)),
             head: Some(10 * MINUTE),
             first_content: Some(10 * MINUTE),
+            content_gap: Some(10 * MINUTE),
             idle: Some(5 * MINUTE),
             request: None,
         }

@@ -113,7 +113,7 @@ fn upstream(
             .layer(UsageLayer::new())
             .layer(must_stream(&spec))
             // Everything outside sees one kind of failure.
-            .layer(ClassifyLayer::new())
+            .layer(ClassifyLayer::new().first_content(spec.first_content).content_gap(spec.content_gap))
             // Clocks per attempt.
             .layer(StreamTimeoutLayer::new().head(spec.head_timeout).idle(spec.idle_timeout))
             // The only room that holds keys.

@@ -75,6 +75,8 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
         .auto_cache(upstream.auto_cache)
         .hosted_tools(upstream.hosted_tools)
         .head_timeout(timeouts.head)
+        .first_content_timeout(timeouts.first_content)
+        .content_gap_timeout(timeouts.content_gap)
         .idle_timeout(timeouts.idle)
         .breaker(breaker.enabled.then_some(policy))
         .dialect(upstream.dialect)

@@ -33,6 +33,8 @@ pub struct UpstreamSpec {
     pub(super) hosted_tools: HostedTools,
     pub(super) connect_timeout: Duration,
     pub(super) head_timeout: Option<Duration>,
+    pub(super) first_content: Option<Duration>,
+    pub(super) content_gap: Option<Duration>,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) breaker: Option<BreakerPolicy>,
     pub(super) dialect: Dialect,
@@ -64,6 +66,8 @@ impl UpstreamSpec {
             hosted_tools: HostedTools::default(),
             connect_timeout: Duration::from_secs(10),
             head_timeout: Some(Duration::from_secs(600)),
+            first_content: Some(Duration::from_secs(600)),
+            content_gap: Some(Duration::from_secs(600)),
             idle_timeout: Some(Duration::from_secs(300)),
             breaker: Some(BreakerPolicy::default()),
             dialect: Dialect::default(),
@@ -178,6 +182,20 @@ impl UpstreamSpec {
     #[must_use]
     pub fn head_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
         self.head_timeout = most.into();
+        self
+    }
+
+    /// Most time from the request to the first content of a stream: text, reasoning or a call. Default 10 minutes.
+    #[must_use]
+    pub fn first_content_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.first_content = most.into();
+        self
+    }
+
+    /// Most time between two pieces of content in a stream. Default 10 minutes.
+    #[must_use]
+    pub fn content_gap_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.content_gap = most.into();
         self
     }
 

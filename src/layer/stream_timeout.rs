@@ -17,6 +17,7 @@ use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service};
 
 use crate::error::{BoxError, Clock, Error};
+use crate::layer::metrics::names;
 use crate::silence::Silence;
 
 /// Bounds the time to the response head and the silence in a body.
@@ -170,6 +171,7 @@ where
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::of)));
         }
         ready!(this.silence.poll(cx));
+        metrics::counter!(names::STREAM_STALLS, "stage" => "idle").increment(1);
         Poll::Ready(Some(Err(Error::Timeout(Clock::Idle))))
     }
 

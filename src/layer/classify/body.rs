@@ -2,19 +2,28 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 
 use super::watch::{Begun, Watch};
-use crate::error::{BoxError, Error, Stage};
+use crate::error::{BoxError, Clock, Error, Stage};
+use crate::layer::metrics::names;
+use crate::silence::Silence;
 
-/// Response body of [`Classify`](super::Classify): what was held, then the rest, watched.
-pub struct ResponseBody<B> {
-    passing: Passing,
-    rest: Option<Rest<B>>,
-    /// An error that stands behind content already passed on.
-    failure: Option<Error>,
+pin_project! {
+    /// Response body of [`Classify`](super::Classify): what was held, then the rest, watched.
+    pub struct ResponseBody<B> {
+        passing: Passing,
+        rest: Option<Rest<B>>,
+        // An error that stands behind content already passed on.
+        failure: Option<Error>,
+        // Since the last content.
+        #[pin]
+        silence: Silence,
+    }
 }
 
 struct Rest<B> {
@@ -64,14 +73,20 @@ impl Passing {
 impl<B> ResponseBody<B> {
     pub(super) fn document(bytes: Bytes) -> Self {
         let passing = Passing { whole: VecDeque::from([bytes]), ..Passing::default() };
-        ResponseBody { passing, rest: None, failure: None }
+        ResponseBody { passing, rest: None, failure: None, silence: Silence::new(None) }
     }
 
-    pub(super) fn stream(held: VecDeque<Bytes>, body: Pin<Box<B>>, watch: Box<Watch>) -> Self {
+    pub(super) fn stream(
+        held: VecDeque<Bytes>,
+        body: Pin<Box<B>>,
+        watch: Box<Watch>,
+        content_gap: Option<Duration>,
+    ) -> Self {
         let mut passing =
             Passing { torn_len: held.iter().map(Bytes::len).sum(), torn: held, ..Passing::default() };
         passing.push(Bytes::new(), watch.unfinished());
-        ResponseBody { passing, rest: Some(Rest { body, watch }), failure: None }
+        let silence = Silence::new(content_gap);
+        ResponseBody { passing, rest: Some(Rest { body, watch }), failure: None, silence }
     }
 }
 
@@ -89,25 +104,34 @@ where
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let this = &mut *self;
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let mut this = self.project();
         loop {
             if let Some(data) = this.passing.pop() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
             if let Some(error) = this.failure.take() {
-                this.rest = None;
+                *this.rest = None;
                 return Poll::Ready(Some(Err(error)));
             }
-            let Some(rest) = &mut this.rest else { return Poll::Ready(None) };
-            match ready!(rest.body.as_mut().poll_frame(cx)) {
+            let Some(rest) = this.rest else { return Poll::Ready(None) };
+            let frame = match rest.body.as_mut().poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(this.silence.as_mut().poll(cx));
+                    *this.failure = Some(rest.watch.end_with(stalled(Clock::Content)));
+                    continue;
+                }
+            };
+            match frame {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    this.failure = match rest.watch.push(&data) {
-                        Begun::No | Begun::Yes => None,
+                    *this.failure = match rest.watch.push(&data) {
+                        Begun::No => None,
+                        Begun::Yes => {
+                            this.silence.as_mut().end();
+                            None
+                        }
                         // The upstream's own error event reaches a relayed client as it is; the stream is
                         // a failure all the same, and ends here.
                         Begun::Error(view) => {
@@ -123,16 +147,16 @@ where
                         Error::Internal(source) => Error::Transport { stage: Stage::Body, source },
                         error => error,
                     };
-                    this.failure = Some(rest.watch.end_with(error));
+                    *this.failure = Some(rest.watch.end_with(error));
                 }
                 None => {
-                    this.failure = match rest.watch.finish() {
+                    *this.failure = match rest.watch.finish() {
                         Begun::Error(view) | Begun::TooLong(view) => Some(reported(*view)),
                         _ if rest.watch.may_end() => None,
                         _ => Some(Error::codec("the upstream's stream ended before its answer did")),
                     }
                     .map(|error| rest.watch.end_with(error));
-                    this.rest = None;
+                    *this.rest = None;
                     if this.failure.is_none() {
                         this.passing.finish();
                     }
@@ -153,6 +177,13 @@ where
             _ => SizeHint::default(),
         }
     }
+}
+
+/// Nothing came that means content.
+pub(super) fn stalled(clock: Clock) -> Error {
+    let stage = if clock == Clock::FirstContent { "first_content" } else { "content" };
+    metrics::counter!(names::STREAM_STALLS, "stage" => stage).increment(1);
+    Error::Timeout(clock)
 }
 
 fn reported(view: crate::protocol::canonical::ErrorView) -> Error {

@@ -9,13 +9,15 @@ use http::{HeaderValue, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::body::ResponseBody;
+use super::ClassifyLayer;
+use super::body::{ResponseBody, stalled};
 use super::gather::{Gather, Step};
-use crate::error::{BoxError, Error};
+use crate::error::{BoxError, Clock, Error};
 use crate::headers;
 use crate::layer::request_id::RequestId;
 use crate::layer::tally::{Tally, Told};
 use crate::protocol::{Operation, Protocol};
+use crate::silence::Silence;
 
 pin_project! {
     /// Response future of [`Classify`](super::Classify).
@@ -23,11 +25,21 @@ pin_project! {
         #[pin]
         inner: F,
         answer: Option<Answer<B>>,
-        protocol: Protocol,
-        operation: Operation,
-        limit: usize,
-        request_id: Option<RequestId>,
+        asked: Asked,
+        settings: ClassifyLayer,
+        // Until the first content of a stream.
+        #[pin]
+        silence: Silence,
     }
+}
+
+/// What is to be told from the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) protocol: Protocol,
+    pub(super) operation: Operation,
+    pub(super) is_stream: bool,
+    pub(super) request_id: Option<RequestId>,
 }
 
 /// An answer whose head has come.
@@ -39,20 +51,15 @@ struct Answer<B> {
 }
 
 impl<F, B> ResponseFuture<F, B> {
-    pub(super) fn new(
-        inner: F,
-        protocol: Protocol,
-        operation: Operation,
-        limit: usize,
-        request_id: Option<RequestId>,
-    ) -> Self {
-        ResponseFuture { inner, answer: None, protocol, operation, limit, request_id }
+    pub(super) fn new(inner: F, asked: Asked, settings: ClassifyLayer) -> Self {
+        let silence = Silence::started(settings.first_content.filter(|_| asked.is_stream));
+        ResponseFuture { inner, answer: None, asked, settings, silence }
     }
 }
 
 impl<F, B> fmt::Debug for ResponseFuture<F, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("classify::ResponseFuture").field("protocol", &self.protocol).finish_non_exhaustive()
+        f.debug_struct("classify::ResponseFuture").field("asked", &self.asked).finish_non_exhaustive()
     }
 }
 
@@ -70,14 +77,25 @@ where
         let mut answer = match this.answer.take() {
             Some(answer) => answer,
             None => {
-                let (head, body) = ready!(this.inner.poll(cx)).map_err(Into::into)?.into_parts();
-                let gather = Gather::new(&head, *this.protocol, *this.operation, *this.limit);
+                let response = match this.inner.poll(cx) {
+                    Poll::Ready(response) => response.map_err(Into::into)?,
+                    Poll::Pending => {
+                        ready!(this.silence.poll(cx));
+                        return Poll::Ready(Err(stalled(Clock::FirstContent)));
+                    }
+                };
+                let (head, body) = response.into_parts();
+                let gather =
+                    Gather::new(&head, this.asked.protocol, this.asked.operation, this.settings.limit);
                 Answer { head, body: Box::pin(body), gather }
             }
         };
         loop {
             let frame = match answer.body.as_mut().poll_frame(cx) {
                 Poll::Pending => {
+                    if this.silence.poll(cx).is_ready() {
+                        return Poll::Ready(Err(stalled(Clock::FirstContent)));
+                    }
                     *this.answer = Some(answer);
                     return Poll::Pending;
                 }
@@ -101,14 +119,14 @@ where
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
                 Step::Stream(mut watch, held) => {
-                    watch.name(this.request_id.take());
+                    watch.name(this.asked.request_id.take());
                     answer.head.extensions.insert(watch.tally());
                     // Whatever it was called: everybody outside goes by the header.
                     if !headers::is_event_stream(&answer.head.headers) {
                         let events = HeaderValue::from_static("text/event-stream");
                         answer.head.headers.insert(header::CONTENT_TYPE, events);
                     }
-                    let body = ResponseBody::stream(held, answer.body, watch);
+                    let body = ResponseBody::stream(held, answer.body, watch, this.settings.content_gap);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, body)));
                 }
             }

@@ -7,6 +7,9 @@
 //! Afterwards it goes on watching: a stream that ends without its terminal event ends in an error
 //! (T021), never in silence.
 //!
+//! Only who reads the events can tell content from signs of life, so the clocks on content are here: pings, comments and
+//! empty deltas stop none of them, text, reasoning and calls do.
+//!
 //! Innermost but for clocks and credentials, so that breaker, failover and metrics all see one kind of
 //! failure.
 
@@ -15,7 +18,11 @@ mod future;
 mod gather;
 mod watch;
 
+#[cfg(test)]
+mod clock_tests;
+
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -26,6 +33,8 @@ use crate::error::{BoxError, Error};
 use crate::layer::request_id::RequestId;
 use crate::payload::Payload;
 
+use future::Asked;
+
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
 
@@ -34,7 +43,7 @@ pub use future::ResponseFuture;
 /// # Errors
 ///
 /// [`Error::Upstream`] for an error answer, [`Error::Codec`] for what is no answer at all, and as the
-/// end of a body that breaks off.
+/// end of a body that breaks off; [`Error::Timeout`] where content is long in coming.
 ///
 /// # Example
 ///
@@ -60,19 +69,35 @@ pub use future::ResponseFuture;
 #[derive(Clone, Copy, Debug)]
 pub struct ClassifyLayer {
     limit: usize,
+    first_content: Option<Duration>,
+    content_gap: Option<Duration>,
 }
 
 impl ClassifyLayer {
-    /// Holds JSON answers, and what comes before a stream's first content, up to 64 MiB.
+    /// Holds JSON answers, and what comes before a stream's first content, up to 64 MiB, for any time.
     #[must_use]
     pub fn new() -> Self {
-        ClassifyLayer { limit: 64 << 20 }
+        ClassifyLayer { limit: 64 << 20, first_content: None, content_gap: None }
     }
 
     /// Most bytes to hold.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// Most time from the request to the first content of a stream. Default: none.
+    #[must_use]
+    pub fn first_content(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.first_content = most.into();
+        self
+    }
+
+    /// Most time between two pieces of content in a stream. Default: none.
+    #[must_use]
+    pub fn content_gap(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.content_gap = most.into();
         self
     }
 }
@@ -87,7 +112,7 @@ impl<S> Layer<S> for ClassifyLayer {
     type Service = Classify<S>;
 
     fn layer(&self, inner: S) -> Classify<S> {
-        Classify { inner, limit: self.limit }
+        Classify { inner, settings: *self }
     }
 }
 
@@ -95,7 +120,7 @@ impl<S> Layer<S> for ClassifyLayer {
 #[derive(Clone, Debug)]
 pub struct Classify<S> {
     inner: S,
-    limit: usize,
+    settings: ClassifyLayer,
 }
 
 impl<S, B> Service<Request<Payload>> for Classify<S>
@@ -114,9 +139,12 @@ where
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let protocol = request.body().protocol();
-        let operation = request.body().operation();
-        let request_id = request.extensions().get::<RequestId>().cloned();
-        ResponseFuture::new(self.inner.call(request), protocol, operation, self.limit, request_id)
+        let asked = Asked {
+            protocol: request.body().protocol(),
+            operation: request.body().operation(),
+            is_stream: request.body().stream(),
+            request_id: request.extensions().get::<RequestId>().cloned(),
+        };
+        ResponseFuture::new(self.inner.call(request), asked, self.settings)
     }
 }

@@ -31,6 +31,8 @@ pub const TRANSLATION_LOSSES: &str = "aiproxy_translation_losses_total";
 pub const MEDIA_FETCHES: &str = "aiproxy_media_fetches_total";
 /// Streams that failed after they had begun, or whose client left.
 pub const STREAM_ABORTS: &str = "aiproxy_stream_aborts_total";
+/// Streams whose upstream said nothing for too long, by what was waited for.
+pub const STREAM_STALLS: &str = "aiproxy_stream_stalls_total";
 /// Signs of life to clients whose upstreams were silent.
 pub const KEEP_ALIVES: &str = "aiproxy_keepalives_sent_total";
 /// Version of the running program.
@@ -63,6 +65,10 @@ pub fn describe() {
     describe_counter!(
         STREAM_ABORTS,
         "Streams that ended before their answer did, by the side that ended them"
+    );
+    describe_counter!(
+        STREAM_STALLS,
+        "Streams whose upstream said nothing for too long, by what was waited for"
     );
     describe_counter!(KEEP_ALIVES, "Signs of life to clients whose upstreams were silent");
     describe_gauge!(BUILD_INFO, "Always 1; the label tells the version");
