@@ -9,6 +9,7 @@ use http::{HeaderValue, Response, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
+use super::ClassifyLayer;
 use super::body::ResponseBody;
 use super::gather::{Gather, Step};
 use crate::error::{BoxError, Error};
@@ -25,7 +26,7 @@ pin_project! {
         answer: Option<Answer<B>>,
         protocol: Protocol,
         operation: Operation,
-        limit: usize,
+        settings: ClassifyLayer,
         request_id: Option<RequestId>,
     }
 }
@@ -43,10 +44,10 @@ impl<F, B> ResponseFuture<F, B> {
         inner: F,
         protocol: Protocol,
         operation: Operation,
-        limit: usize,
+        settings: ClassifyLayer,
         request_id: Option<RequestId>,
     ) -> Self {
-        ResponseFuture { inner, answer: None, protocol, operation, limit, request_id }
+        ResponseFuture { inner, answer: None, protocol, operation, settings, request_id }
     }
 }
 
@@ -71,7 +72,7 @@ where
             Some(answer) => answer,
             None => {
                 let (head, body) = ready!(this.inner.poll(cx)).map_err(Into::into)?.into_parts();
-                let gather = Gather::new(&head, *this.protocol, *this.operation, *this.limit);
+                let gather = Gather::new(&head, *this.protocol, *this.operation, this.settings.limit);
                 Answer { head, body: Box::pin(body), gather }
             }
         };
@@ -101,7 +102,7 @@ where
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
                 Step::Stream(mut watch, held) => {
-                    watch.name(this.request_id.take());
+                    watch.end_for(this.request_id.take(), this.settings.client_dialect);
                     answer.head.extensions.insert(watch.tally());
                     // Whatever it was called: everybody outside goes by the header.
                     if !headers::is_event_stream(&answer.head.headers) {

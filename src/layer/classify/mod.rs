@@ -25,6 +25,7 @@ use tower::{Layer, Service};
 use crate::error::{BoxError, Error};
 use crate::layer::request_id::RequestId;
 use crate::payload::Payload;
+use crate::protocol::ClientDialect;
 
 pub use body::ResponseBody;
 pub use future::ResponseFuture;
@@ -60,19 +61,27 @@ pub use future::ResponseFuture;
 #[derive(Clone, Copy, Debug)]
 pub struct ClassifyLayer {
     limit: usize,
+    client_dialect: ClientDialect,
 }
 
 impl ClassifyLayer {
     /// Holds JSON answers, and what comes before a stream's first content, up to 64 MiB.
     #[must_use]
     pub fn new() -> Self {
-        ClassifyLayer { limit: 64 << 20 }
+        ClassifyLayer { limit: 64 << 20, client_dialect: ClientDialect::default() }
     }
 
     /// Most bytes to hold.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// What clients of the upstream's own protocol want at the end of a broken stream. Default: nothing special.
+    #[must_use]
+    pub fn client_dialect(mut self, dialect: ClientDialect) -> Self {
+        self.client_dialect = dialect;
         self
     }
 }
@@ -87,7 +96,7 @@ impl<S> Layer<S> for ClassifyLayer {
     type Service = Classify<S>;
 
     fn layer(&self, inner: S) -> Classify<S> {
-        Classify { inner, limit: self.limit }
+        Classify { inner, settings: *self }
     }
 }
 
@@ -95,7 +104,7 @@ impl<S> Layer<S> for ClassifyLayer {
 #[derive(Clone, Debug)]
 pub struct Classify<S> {
     inner: S,
-    limit: usize,
+    settings: ClassifyLayer,
 }
 
 impl<S, B> Service<Request<Payload>> for Classify<S>
@@ -117,6 +126,6 @@ where
         let protocol = request.body().protocol();
         let operation = request.body().operation();
         let request_id = request.extensions().get::<RequestId>().cloned();
-        ResponseFuture::new(self.inner.call(request), protocol, operation, self.limit, request_id)
+        ResponseFuture::new(self.inner.call(request), protocol, operation, self.settings, request_id)
     }
 }
