@@ -53,7 +53,8 @@ async fn main() -> Result<(), BoxError> {
     .await?;
     ask(&gateway, "/v1/responses", r#"{"model":"unknown","input":"Hi"}"#).await?;
 
-    println!("models: {:?}", gateway.snapshot().models());
+    let models = gateway.snapshot().models();
+    println!("models: {:?}", models.iter().map(|model| &*model.name).collect::<Vec<_>>());
     for request in provider.requests() {
         println!("the provider saw: {} {}", request.method, request.path);
     }

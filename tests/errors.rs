@@ -270,6 +270,37 @@ async fn more_requests_than_allowed_are_refused_until_one_has_ended() {
 }
 
 #[tokio::test]
+async fn proxies_that_know_no_529_are_told_of_an_overload_with_503() {
+    for (flags, want) in [("[no_529]", 503), ("[]", 529)] {
+        for protocol in Protocol::ALL {
+            // Relayed, translated, and the gateway's own.
+            let status = if protocol == Protocol::Anthropic { 529 } else { 503 };
+            let error = native::error(protocol, status, "busy").to_string();
+            let provider = Upstream::always(Answer::whole(status, "application/json", error)).await;
+            let served = Served::yaml(&format!(
+                "client_dialect: {flags}
+upstreams:
+  - {{ name: a, api_type: {protocol}, base_url: {}, token: k, circuit_breaker: {{ failures: 1 }} }}
+",
+                provider.url()
+            ))
+            .await;
+            let http = Client::new(served.addr);
+            for what in ["the upstream's", "the gateway's"] {
+                let reply = http.send(Talk::new("m", "Hi").request(Protocol::Anthropic)).await;
+                assert_eq!(reply.status, want, "{what}, {protocol}: {}", reply.text());
+                assert_eq!(
+                    error_kind(Protocol::Anthropic, &reply.json()),
+                    "overloaded_error",
+                    "{what}, {protocol}"
+                );
+            }
+            assert_eq!(provider.count(), 1, "{protocol}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_failure_can_be_traced_through_the_gateway_to_the_provider() {
     let id = |protocol| if protocol == Protocol::Anthropic { "request-id" } else { "x-request-id" };
     for upstreams in Protocol::ALL {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aiproxy::layer::BreakerPolicy;
+use aiproxy::protocol::Overrides;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -70,6 +71,48 @@ async fn t173_each_client_reads_a_list_in_its_own_shape() {
             assert!(methods.contains(&json!("generateContent")), "{entry}");
         }
     }
+}
+
+#[tokio::test]
+async fn t173_lists_tell_how_much_a_model_takes_where_that_is_known() {
+    let small = Overrides { context: Some(100_000), ..Overrides::default() };
+    let spec = |name, protocol| upstream(name, protocol, "http://127.0.0.1:9");
+    let served = Served::start(gateway([
+        spec("a", Protocol::Anthropic)
+            .models(["best", "fast", "other"])
+            .map_model("best", "claude-opus-5")
+            .map_model("fast", "claude-haiku-4-5"),
+        spec("b", Protocol::OpenAi).models(["best", "gpt-5", "mine"]).map_model("best", "gpt-5"),
+        spec("c", Protocol::OpenAi).models(["gpt-4.1", "fast"]).capabilities("gpt-4*", small),
+    ]))
+    .await;
+    let client = Client::new(served.addr);
+    let known = [
+        // Any of its upstreams may be asked.
+        ("best", Some(272_000), Some(128_000)),
+        ("fast", Some(200_000), Some(64_000)),
+        ("gpt-4.1", Some(100_000), Some(32_768)),
+        ("gpt-5", Some(272_000), Some(128_000)),
+        ("mine", None, None),
+        ("other", None, None),
+    ];
+    let limits = |entry: &Value, keys: [&str; 2]| {
+        keys.map(|key| entry.get(key).map(|limit| limit.as_u64().unwrap_or_else(|| panic!("{key}: {entry}"))))
+    };
+    let check = |list: &Value, name: &str, keys: [&str; 2]| {
+        let entries = list.as_array().unwrap();
+        assert_eq!(entries.len(), known.len());
+        for (entry, (id, input, output)) in entries.iter().zip(known) {
+            assert!(entry[name].as_str().unwrap().ends_with(id), "{entry}");
+            assert_eq!(limits(entry, keys), [input, output], "{id}: {entry}");
+        }
+    };
+    let request = with(get("/v1/models"), "anthropic-version", "2023-06-01");
+    check(&client.send(request).await.json()["data"], "id", ["max_input_tokens", "max_tokens"]);
+    let list = client.send(get("/v1beta/models")).await.json();
+    check(&list["models"], "name", ["inputTokenLimit", "outputTokenLimit"]);
+    let model = client.send(get("/v1beta/models/fast")).await.json();
+    assert_eq!(limits(&model, ["inputTokenLimit", "outputTokenLimit"]), [Some(200_000), Some(64_000)]);
 }
 
 fn ids<'v>(list: &'v Value, key: &str) -> Vec<&'v str> {

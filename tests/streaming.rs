@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use aiproxy::layer::{ClassifyLayer, CollectLayer, RespondLayer, TranslateLayer};
-use aiproxy::{Body, Error, Payload};
+use aiproxy::protocol::ClientDialect;
+use aiproxy::{Body, Error, Gateway, Payload};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -90,6 +91,44 @@ async fn a_stream_that_breaks_ends_in_the_clients_own_error_event() {
 fn is_error(event: &Event) -> bool {
     let value = event.json();
     value.get("error").is_some_and(|error| !error.is_null()) || value["type"] == "response.failed"
+}
+
+#[tokio::test]
+async fn openais_sdks_raise_at_a_broken_stream_of_responses_where_they_are_to() {
+    for protocol in Protocol::ALL {
+        let (_, second_text) = native::text_at(protocol);
+        let begun = Answer::stream().frames(native::stream(protocol).into_iter().take(second_text));
+        let provider = Upstream::always(begun.cut()).await;
+        let spec = upstream("only", protocol, &provider.url());
+        let dialect = ClientDialect { resp_error_event: true, ..ClientDialect::default() };
+        let gateway = Gateway::builder().upstream(spec).client_dialect(dialect).build().unwrap();
+        let served = Served::start(gateway).await;
+        let reply = Client::new(served.addr).send(talk(protocol).request(Protocol::Responses)).await;
+        let events: Vec<Value> = reply.events().iter().map(Event::json).collect();
+        let [.., before, error, failed] = &events[..] else { panic!("{protocol}: {}", reply.text()) };
+        let numbers = [before, error, failed].map(|event| event["sequence_number"].as_u64().unwrap());
+        assert_eq!(
+            [numbers[1], numbers[2]],
+            [numbers[0] + 1, numbers[0] + 2],
+            "{protocol}: {}",
+            reply.text()
+        );
+        assert_eq!(
+            (&error["type"], &failed["type"]),
+            (&json!("error"), &json!("response.failed")),
+            "{protocol}"
+        );
+        let failure = &failed["response"]["error"];
+        for object in [error, &error["error"]] {
+            assert_eq!(
+                (&object["code"], &object["message"]),
+                (&failure["code"], &failure["message"]),
+                "{error}"
+            );
+            assert_eq!(object.get("param"), Some(&Value::Null), "{error}");
+        }
+        assert!(reply.text().contains("event: error\ndata: "), "{protocol}");
+    }
 }
 
 #[tokio::test]

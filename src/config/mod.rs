@@ -22,6 +22,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::protocol::ClientDialect;
 use problem::Report;
 use reader::{Context, Field};
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub stop_emulation: bool,
     /// Whether Chat and Responses clients get estimated token counts where an upstream tells none. Default false.
     pub estimate_usage: bool,
+    /// What clients want otherwise than their protocols say. Default: nothing.
+    pub client_dialect: ClientDialect,
     /// How long upstreams may take, where they don't say otherwise themselves.
     pub timeouts: Timeouts,
     /// When streaming clients whose answer is long in coming get signs of life.
@@ -100,6 +103,7 @@ impl Default for Config {
             strict: false,
             stop_emulation: false,
             estimate_usage: false,
+            client_dialect: ClientDialect::default(),
             timeouts: Timeouts::default(),
             keep_alive: KeepAlive::default(),
             max_body_size: 64 * 1024 * 1024,

@@ -15,11 +15,16 @@ use super::sections::{
 use super::words::{closest, one_of};
 use super::{Config, tree, units, upstream};
 use crate::layer::fetch_media::{FetchPolicy, IpNet};
-use crate::protocol::Reach;
+use crate::protocol::{ClientDialect, Reach};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u64 = 1024 * 1024;
 const MAX_SIZE: u64 = 4 * 1024 * MIB;
+
+const CLIENT_FLAGS: [(&str, Flag<ClientDialect>); 2] = [
+    ("no_529", |dialect| &mut dialect.no_529),
+    ("resp_error_event", |dialect| &mut dialect.resp_error_event),
+];
 
 /// Reads the root. What is missing or wrong is reported and left at its default.
 pub(super) fn config(map: &Map<'_>) -> Config {
@@ -29,6 +34,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.strict = boolean(map, "strict", false);
     config.stop_emulation = boolean(map, "stop_emulation", false);
     config.estimate_usage = boolean(map, "estimate_usage", false);
+    config.client_dialect = flags(map, "client_dialect", &CLIENT_FLAGS);
     config.timeouts = root_timeouts(map);
     config.keep_alive = map.section("keep_alive", keep_alive);
     if let Some(size) = map.get("max_body_size").and_then(|field| size(&field)) {
@@ -82,6 +88,20 @@ pub(super) fn secrets(field: &Field<'_>, advice: &str) -> Vec<Secret> {
 
 pub(super) fn boolean(map: &Map<'_>, key: &'static str, default: bool) -> bool {
     map.get(key).and_then(|field| field.boolean()).unwrap_or(default)
+}
+
+/// The place of a flag in what holds it.
+pub(super) type Flag<T> = fn(&mut T) -> &mut bool;
+
+/// A list of words, each of which sets a flag.
+pub(super) fn flags<T: Default>(map: &Map<'_>, key: &'static str, words: &[(&'static str, Flag<T>)]) -> T {
+    let mut all = T::default();
+    for item in map.get(key).iter().flat_map(Field::items) {
+        if let Some(flag) = item.choice(words) {
+            *flag(&mut all) = true;
+        }
+    }
+    all
 }
 
 /// A whole number of at least one.

@@ -1,6 +1,6 @@
 //! THE order: the stack, read as a list.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tower::load_shed::{LoadShed, LoadShedLayer};
 use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{Service, ServiceBuilder, ServiceExt};
 
-use super::snapshot::{Source, UpstreamSnapshot};
+use super::snapshot::{ModelSnapshot, Source, UpstreamSnapshot};
 use super::{Builder, Gateway, InnerService, UpstreamSpec, WrapUpstream};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
@@ -25,7 +25,7 @@ use crate::layer::{
     TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
-use crate::protocol::Protocol;
+use crate::protocol::{ClientDialect, Protocol};
 use crate::upstream::HttpClient;
 
 /// The whole stack.
@@ -47,6 +47,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         max_in_flight,
         keep_alive,
         prompt_preview,
+        client_dialect,
         failover,
         state_store,
         layers,
@@ -56,12 +57,12 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
     let mut pool = Vec::with_capacity(upstreams.len());
     let mut sources = Vec::with_capacity(upstreams.len());
     for spec in upstreams {
-        let (upstream, source) = upstream(spec, state_store.as_ref(), &upstream_layers)?;
+        let (upstream, source) = upstream(spec, client_dialect, state_store.as_ref(), &upstream_layers)?;
         pool.push(upstream);
         sources.push(source);
     }
     let snapshot = Source { upstreams: sources };
-    let models = snapshot.take().models();
+    let models = snapshot.take().models().into_iter().map(|model| model.name);
 
     let balance = WeightedBalance::new(Pool::new(pool));
     let mut inner = erase(Failover::new(balance).with_policy(failover));
@@ -74,7 +75,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         .layer(RequestIdLayer::new())
         .layer(AccessLogLayer::new())
         // Below here errors are typed; above, everything is an answer.
-        .layer(RespondLayer::new())
+        .layer(RespondLayer::new().client_dialect(client_dialect))
         // Keys and limits before a byte of the body is buffered for a stranger.
         .layer(RequireApiKeyLayer::new(&keys))
         .layer(LoadShedLayer::new())
@@ -90,6 +91,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
 /// The stack of one upstream.
 fn upstream(
     spec: UpstreamSpec,
+    client_dialect: ClientDialect,
     state_store: Option<&StateStore>,
     own_layers: &[WrapUpstream],
 ) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Option<BreakerHandle>)), BoxError> {
@@ -102,18 +104,25 @@ fn upstream(
         .clone()
         .map(|policy| FetchMediaLayer::new(spec.api.protocol(), policy))
         .transpose()?;
+    let translation = translation(&spec, state_store).client_dialect(client_dialect);
+    let models = known_models(&spec, &translation);
     let mut inner = erase(
         ServiceBuilder::new()
             // A pending edit; the filter and the breaker outside know the client's names.
             .layer(ModelMapLayer::new(spec.model_map.clone()))
             // In the client's protocol still, which is also the upstream's where it is relayed.
             .layer(option_layer(fetch_media))
-            .layer(translation(&spec, state_store))
+            .layer(translation)
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())
             .layer(must_stream(&spec))
             // Everything outside sees one kind of failure.
-            .layer(ClassifyLayer::new().first_content(spec.first_content).content_gap(spec.content_gap))
+            .layer(
+                ClassifyLayer::new()
+                    .first_content(spec.first_content)
+                    .content_gap(spec.content_gap)
+                    .client_dialect(client_dialect),
+            )
             // Clocks per attempt.
             .layer(StreamTimeoutLayer::new().head(spec.head_timeout).idle(spec.idle_timeout))
             // The only room that holds keys.
@@ -137,7 +146,7 @@ fn upstream(
         api: spec.api,
         weight: spec.weight.max(1),
         priority: spec.priority,
-        models: known_models(&spec),
+        models,
         breaker: Vec::new(),
     };
     let upstream = Upstream { name, weight: source.weight, priority: source.priority, service };
@@ -183,18 +192,26 @@ where
     )
 }
 
-/// The names that an upstream is known to serve: listed ones and aliases that its filter lets through.
-fn known_models(spec: &UpstreamSpec) -> Vec<Arc<str>> {
+/// The models that an upstream is known to serve: listed ones and aliases that its filter lets through.
+fn known_models(spec: &UpstreamSpec, translation: &TranslateLayer) -> Vec<ModelSnapshot> {
     let listed = spec.models.iter().flatten().filter(|pattern| !pattern.contains('*'));
     let aliases = spec.model_map.iter().map(|(alias, _)| alias).filter(|alias| {
         spec.models
             .as_ref()
             .is_none_or(|patterns| patterns.iter().any(|pattern| pattern == *alias || pattern.contains('*')))
     });
-    let mut models: Vec<Arc<str>> = listed.chain(aliases).map(|name| Arc::from(name.as_str())).collect();
-    models.sort();
-    models.dedup();
-    models
+    let names: BTreeSet<&String> = listed.chain(aliases).collect();
+    let known = names.into_iter().map(|name| {
+        // Of several mappings of one name the last holds, as in the layer.
+        let mapped = spec.model_map.iter().rev().find(|(alias, _)| alias == name);
+        let capabilities = translation.capabilities_of(mapped.map_or(name, |(_, own)| own));
+        ModelSnapshot {
+            name: Arc::from(name.as_str()),
+            max_input: capabilities.input_limit(),
+            max_output: capabilities.max_output,
+        }
+    });
+    known.collect()
 }
 
 fn distinct(upstreams: &[UpstreamSpec]) -> Result<(), BoxError> {

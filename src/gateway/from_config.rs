@@ -32,6 +32,7 @@ impl Builder {
             .max_in_flight(config.max_in_flight)
             .keep_alive(keep_alive(config.keep_alive))
             .prompt_preview(config.log.prompt_preview)
+            .client_dialect(config.client_dialect)
             .state_store(state_store(config.state_store))
             .failover(FailoverPolicy {
                 max_attempts: config.failover.max_attempts.map(Into::into),

@@ -26,8 +26,9 @@ use crate::error::{BoxError, Error};
 use crate::layer::failover::FailoverPolicy;
 use crate::layer::{KeepAliveLayer, StateStore, metrics};
 use crate::payload::Payload;
+use crate::protocol::ClientDialect;
 
-pub use snapshot::{Snapshot, UpstreamSnapshot};
+pub use snapshot::{ModelSnapshot, Snapshot, UpstreamSnapshot};
 pub use upstream::UpstreamSpec;
 
 /// The inside of the stack with its type erased: what a layer of your own is put around.
@@ -123,6 +124,7 @@ pub struct Builder {
     max_in_flight: usize,
     keep_alive: KeepAliveLayer,
     prompt_preview: usize,
+    client_dialect: ClientDialect,
     failover: FailoverPolicy,
     state_store: Option<StateStore>,
     layers: Vec<Wrap>,
@@ -138,6 +140,7 @@ impl Default for Builder {
             max_in_flight: 10_000,
             keep_alive: KeepAliveLayer::new(),
             prompt_preview: 0,
+            client_dialect: ClientDialect::default(),
             failover: FailoverPolicy::default(),
             state_store: Some(StateStore::default()),
             layers: Vec::new(),
@@ -186,6 +189,13 @@ impl Builder {
     #[must_use]
     pub fn prompt_preview(mut self, characters: usize) -> Self {
         self.prompt_preview = characters;
+        self
+    }
+
+    /// What clients want otherwise than their protocols say. Default: nothing.
+    #[must_use]
+    pub fn client_dialect(mut self, dialect: ClientDialect) -> Self {
+        self.client_dialect = dialect;
         self
     }
 

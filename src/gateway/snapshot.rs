@@ -1,6 +1,6 @@
 //! Plain data about a running gateway, for health pages, model lists and gauges.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::layer::circuit_breaker::{BreakerHandle, BreakerReport};
@@ -25,18 +25,39 @@ pub struct UpstreamSnapshot {
     /// Lower goes first.
     pub priority: i32,
     /// The models it is known to serve, by the clients' names; patterns are not listed.
-    pub models: Vec<Arc<str>>,
+    pub models: Vec<ModelSnapshot>,
     /// Models with recent failures, resting or not.
     pub breaker: Vec<BreakerReport>,
 }
 
+/// A model that clients can ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelSnapshot {
+    /// The clients' name.
+    pub name: Arc<str>,
+    /// Most input tokens, where known.
+    pub max_input: Option<u64>,
+    /// Most output tokens, where known.
+    pub max_output: Option<u64>,
+}
+
 impl Snapshot {
-    /// Every model that clients can ask for by a known name, sorted.
+    /// Every model that clients can ask for by a known name, sorted. Of several upstreams the smallest of the known
+    /// limits holds: any of them may get the request.
     #[must_use]
-    pub fn models(&self) -> Vec<Arc<str>> {
-        let all: BTreeSet<&Arc<str>> = self.upstreams.iter().flat_map(|upstream| &upstream.models).collect();
-        all.into_iter().cloned().collect()
+    pub fn models(&self) -> Vec<ModelSnapshot> {
+        let mut all: BTreeMap<&str, ModelSnapshot> = BTreeMap::new();
+        for model in self.upstreams.iter().flat_map(|upstream| &upstream.models) {
+            let known = all.entry(&model.name).or_insert_with(|| model.clone());
+            known.max_input = smaller(known.max_input, model.max_input);
+            known.max_output = smaller(known.max_output, model.max_output);
+        }
+        all.into_values().collect()
     }
+}
+
+fn smaller(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    [one, other].into_iter().flatten().min()
 }
 
 /// What a snapshot is taken from.

@@ -14,6 +14,7 @@
 mod account;
 pub mod anthropic;
 pub mod canonical;
+mod client_dialect;
 mod count;
 mod endpoint;
 mod foreign;
@@ -36,6 +37,7 @@ use canonical::{
 
 #[cfg(feature = "layers")]
 pub(crate) use account::without_account;
+pub use client_dialect::ClientDialect;
 pub use count::{Estimator, Lengths, Meter, decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};
@@ -440,12 +442,12 @@ impl Observer {
 
     /// An error event that continues the stream watched so far and ends it (5.4).
     #[must_use]
-    pub fn error_event(&self, error: &ErrorView) -> Vec<u8> {
+    pub fn error_event(&self, error: &ErrorView, dialect: ClientDialect) -> Vec<u8> {
         let mut out = Vec::new();
         match self.protocol {
             Protocol::Anthropic => anthropic::error::write_event(error, &mut out),
             Protocol::OpenAi => openai::error::write_event(error, &mut out),
-            Protocol::Responses => responses::error::write_event(error, &self.state, &mut out),
+            Protocol::Responses => responses::error::write_event(error, &self.state, dialect, &mut out),
             Protocol::Gemini => gemini::error::write_event(error, &mut out),
         }
         out

@@ -1,6 +1,11 @@
 //! What a model and its server can take: data, not code (8.2).
 //!
-//! An unknown model gets its vendor's newest row; an upstream's configuration may override rows.
+//! An unknown model gets its vendor's newest row, but no figures that nobody has told; an upstream's configuration
+//! may override rows.
+
+mod limits;
+
+use limits::Limits;
 
 /// Where a request is going.
 #[derive(Clone, Debug)]
@@ -50,6 +55,10 @@ pub enum Thinking {
 /// What a model takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
+    /// Tokens of its context window, where known.
+    pub context: Option<u64>,
+    /// Most input tokens, where they are known to be fewer than the context has: the rest of it is kept for the answer.
+    pub max_input: Option<u64>,
     /// Most output tokens, where known.
     pub max_output: Option<u64>,
     /// Whether temperature, top_p and top_k are accepted.
@@ -82,6 +91,12 @@ impl Capabilities {
         matches!(self.thinking, Thinking::Level | Thinking::Adaptive)
     }
 
+    /// Most tokens that a request may have, where known: the figure that its vendor compares it with.
+    #[must_use]
+    pub fn input_limit(&self) -> Option<u64> {
+        [self.context, self.max_input].into_iter().flatten().min()
+    }
+
     /// The row of `model`; vendors' names are recognised with and without a prefix (`anthropic/…`).
     #[must_use]
     pub fn of(model: &str) -> Self {
@@ -96,6 +111,8 @@ impl Capabilities {
     }
 
     const BASE: Capabilities = Capabilities {
+        context: None,
+        max_input: None,
         max_output: None,
         sampling: true,
         sampling_exclusive: false,
@@ -113,6 +130,7 @@ impl Capabilities {
     fn claude(name: &str) -> Self {
         let has = |part: &str| name.contains(part);
         let newest = Capabilities {
+            context: limits::CLAUDE_MILLION.iter().any(|part| has(part)).then_some(1_000_000),
             max_output: Some(128_000),
             sampling: false,
             thinking: Thinking::Adaptive,
@@ -124,6 +142,7 @@ impl Capabilities {
         };
         if has("claude-3-7") {
             Capabilities {
+                context: Some(200_000),
                 max_output: Some(64_000),
                 thinking: Thinking::Budget,
                 structured_output: false,
@@ -131,9 +150,15 @@ impl Capabilities {
             }
         } else if has("claude-3") || has("claude-2") || has("claude-instant") {
             let max_output = if has("claude-3-5") { 8_192 } else { 4_096 };
-            Capabilities { max_output: Some(max_output), structured_output: false, ..Self::BASE }
+            Capabilities {
+                context: has("claude-3").then_some(200_000),
+                max_output: Some(max_output),
+                structured_output: false,
+                ..Self::BASE
+            }
         } else if has("opus-4-6") || has("sonnet-4-6") {
             Capabilities {
+                context: Some(1_000_000),
                 max_output: Some(128_000),
                 sampling_exclusive: true,
                 thinking: Thinking::Both,
@@ -143,6 +168,7 @@ impl Capabilities {
             }
         } else if has("-4-5") {
             Capabilities {
+                context: Some(200_000),
                 max_output: Some(64_000),
                 sampling_exclusive: true,
                 thinking: Thinking::Budget,
@@ -151,6 +177,7 @@ impl Capabilities {
             }
         } else if has("opus-4-1") {
             Capabilities {
+                context: Some(200_000),
                 max_output: Some(32_000),
                 sampling_exclusive: true,
                 thinking: Thinking::Budget,
@@ -160,6 +187,7 @@ impl Capabilities {
             newest
         } else if has("opus-4") || has("sonnet-4") {
             Capabilities {
+                context: Some(200_000),
                 max_output: Some(if has("opus") { 32_000 } else { 64_000 }),
                 thinking: Thinking::Budget,
                 structured_output: false,
@@ -176,7 +204,11 @@ impl Capabilities {
         let reasoning = (o_series || ["gpt-5", "gpt-6", "codex"].iter().any(|p| name.starts_with(p)))
             && !name.ends_with("-chat")
             && !name.contains("-chat-");
+        let Limits { context, max_input, max_output } = Limits::openai(name);
         Capabilities {
+            context,
+            max_input,
+            max_output,
             sampling: !reasoning,
             effort: true,
             effort_xhigh: true,
@@ -189,7 +221,11 @@ impl Capabilities {
 
     fn gemini(name: &str) -> Self {
         let old = ["gemini-1", "gemini-2"].iter().any(|p| name.contains(p));
+        let Limits { context, max_input, max_output } = Limits::gemini(name);
         Capabilities {
+            context,
+            max_input,
+            max_output,
             thinking: match name {
                 _ if name.contains("gemini-2.5") => Thinking::Budget,
                 _ if old => Thinking::None,
@@ -207,6 +243,8 @@ impl Capabilities {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of `Capabilities`")]
 pub struct Overrides {
+    pub context: Option<u64>,
+    pub max_input: Option<u64>,
     pub max_output: Option<u64>,
     pub sampling: Option<bool>,
     pub sampling_exclusive: Option<bool>,
@@ -226,6 +264,8 @@ impl Capabilities {
     #[must_use]
     pub fn with(self, known: &Overrides) -> Self {
         Capabilities {
+            context: known.context.or(self.context),
+            max_input: known.max_input.or(self.max_input),
             max_output: known.max_output.or(self.max_output),
             sampling: known.sampling.unwrap_or(self.sampling),
             sampling_exclusive: known.sampling_exclusive.unwrap_or(self.sampling_exclusive),

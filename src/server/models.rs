@@ -1,7 +1,5 @@
 //! Model lists, in the shape that the asking client expects (6.1). Answered from memory.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -10,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::router::App;
+use crate::gateway::ModelSnapshot;
 use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::{Protocol, render_error};
 
@@ -66,13 +65,13 @@ pub(super) async fn note_shape(mut request: Request, next: Next) -> Response {
 pub(super) async fn list(State(app): State<App>, Extension(shape): Extension<Shape>) -> Response {
     let models = app.gateway.snapshot().models();
     let entries: Vec<Value> = models.iter().map(|model| entry(shape, model)).collect();
-    let ends = (models.first(), models.last());
+    let [first, last] = [models.first(), models.last()].map(|end| end.map(|model| &*model.name));
     let body = match shape {
         Shape::Anthropic => json!({
             "data": entries,
             "has_more": false,
-            "first_id": ends.0.map(|id| &**id),
-            "last_id": ends.1.map(|id| &**id),
+            "first_id": first,
+            "last_id": last,
         }),
         Shape::OpenAi => json!({ "object": "list", "data": entries }),
         Shape::Gemini => json!({ "models": entries }),
@@ -88,29 +87,42 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Response {
     let models = app.gateway.snapshot().models();
-    let known: Option<&Arc<str>> = models.iter().find(|model| ***model == id);
-    match known {
+    match models.iter().find(|model| *model.name == *id) {
         Some(model) => axum::Json(entry(shape, model)).into_response(),
         None => not_found(shape, "no such model"),
     }
 }
 
-/// One model. Its birthday is not known: the protocols' own constants for that are used.
-fn entry(shape: Shape, id: &str) -> Value {
-    match shape {
-        Shape::Anthropic => json!({
-            "type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z",
-        }),
-        Shape::OpenAi | Shape::Codex => json!({
-            "id": id, "object": "model", "created": 1, "owned_by": "aiproxy",
-        }),
-        Shape::Gemini => json!({
-            "name": format!("models/{id}"),
-            "displayName": id,
-            "version": "1",
-            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
-        }),
+/// One model. Its birthday is not known: the protocols' own constants for that are used. What it takes is told where
+/// the protocol has a place for it and it is known.
+fn entry(shape: Shape, model: &ModelSnapshot) -> Value {
+    let id = &*model.name;
+    let (mut entry, limits) = match shape {
+        Shape::Anthropic => (
+            json!({
+                "type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z",
+            }),
+            [("max_input_tokens", model.max_input), ("max_tokens", model.max_output)],
+        ),
+        Shape::OpenAi | Shape::Codex => {
+            return json!({ "id": id, "object": "model", "created": 1, "owned_by": "aiproxy" });
+        }
+        Shape::Gemini => (
+            json!({
+                "name": format!("models/{id}"),
+                "displayName": id,
+                "version": "1",
+                "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+            }),
+            [("inputTokenLimit", model.max_input), ("outputTokenLimit", model.max_output)],
+        ),
+    };
+    for (key, limit) in limits {
+        if let Some(limit) = limit {
+            entry[key] = limit.into();
+        }
     }
+    entry
 }
 
 fn not_found(shape: Shape, message: &str) -> Response {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{config, problems, warnings, with_root, with_upstream};
 use crate::config::{ApiType, Compression, LogFormat, StatusPattern};
-use crate::protocol::Thinking;
 use crate::protocol::canonical::HostedTools;
+use crate::protocol::{ClientDialect, Thinking};
 
 /// The shape of the older program's documented example.
 const SEED: &str = r#"
@@ -226,12 +226,13 @@ fn numbers_and_flags_may_come_from_the_environment() {
 #[test]
 fn a_models_capabilities_can_be_told() {
     let config = config(&with_upstream(
-        "capabilities: [{ models: [mine, yours*], thinking: budget, max_output: 100, sampling: false }, { models: yours-2, sampling: true }]",
+        "capabilities: [{ models: [mine, yours*], thinking: budget, context: 300, max_input: 200, max_output: 100, sampling: false }, { models: yours-2, sampling: true }]",
     ));
     let known = &config.upstreams[0].capabilities;
     let names: Vec<&str> = known.iter().map(|(models, _)| models.as_str()).collect();
     assert_eq!(names, ["mine", "yours*", "yours-2"]);
     assert_eq!((known[1].1.max_output, known[1].1.thinking), (Some(100), Some(Thinking::Budget)));
+    assert_eq!((known[0].1.context, known[0].1.max_input), (Some(300), Some(200)));
     assert_eq!(
         (known[0].1.sampling, known[2].1.sampling, known[2].1.effort),
         (Some(false), Some(true), None)
@@ -243,6 +244,10 @@ fn dialects_are_flags() {
     let config = config(&with_upstream("dialect: [vertex, no_stream_options]"));
     let dialect = config.upstreams[0].dialect;
     assert!(dialect.vertex && dialect.no_stream_options && !dialect.developer_role);
+    let known = |line: &str| super::config(&with_root(line)).client_dialect;
+    assert_eq!(known("max_in_flight: 9"), ClientDialect::default());
+    assert_eq!(known("client_dialect: no_529"), ClientDialect { no_529: true, resp_error_event: false });
+    assert!(known("client_dialect: [no_529, resp_error_event]").resp_error_event);
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn wrong_types_are_told_apart() {
         ("server: { worker_threads: 0 }", "must be `auto` or between 1 and 1024"),
         ("timeouts: { idle: false }", "must be a duration such as 90s, or `none`, not true or false"),
         ("upstream_request_timeout: soon", "must be a duration"),
+        ("client_dialect: [no_592]", "did you mean `no_529`?"),
         ("model_fallback: { a: a }", "must not lead from a model to itself"),
     ] {
         let found = problems(&with_root(line));
@@ -153,6 +154,7 @@ fn an_upstream_that_could_not_work_is_refused() {
         ("capabilities: [{ sampling: true }]", "models"),
         ("capabilities: [{ models: m, samplin: true }]", "did you mean `sampling`?"),
         ("capabilities: [{ models: m, thinking: much }]", "must be"),
+        ("capabilities: [{ models: m, context: 0 }]", "must be at least 1"),
         ("capabilities: { models: m }", "must be a list"),
         ("default_max_tokens: 0", "must be at least 1"),
         ("timeouts: { hed: 1s }", "did you mean `head`?"),

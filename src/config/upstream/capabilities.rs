@@ -25,11 +25,14 @@ fn entry_of(map: &Map<'_>) -> Vec<(String, Overrides)> {
         map.missing("models");
     }
     let flag = |key: &'static str| map.get(key).and_then(|field| field.boolean());
+    let tokens = |key: &'static str| {
+        let tokens = map.get(key).and_then(|field| field.whole(1..=i64::from(u32::MAX)));
+        tokens.and_then(|tokens| u64::try_from(tokens).ok())
+    };
     let known = Overrides {
-        max_output: map
-            .get("max_output")
-            .and_then(|field| field.whole(1..=i64::from(u32::MAX)))
-            .and_then(|tokens| u64::try_from(tokens).ok()),
+        context: tokens("context"),
+        max_input: tokens("max_input"),
+        max_output: tokens("max_output"),
         thinking: map.get("thinking").and_then(|field| field.choice(&THINKING)),
         sampling: flag("sampling"),
         sampling_exclusive: flag("sampling_exclusive"),

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use super::{ApiType, Compression, Upstream, base_url, capabilities, headers};
 use crate::config::Config;
 use crate::config::address;
-use crate::config::read;
+use crate::config::read::{self, Flag};
 use crate::config::reader::{Field, Map};
 use crate::protocol::Dialect;
 use crate::protocol::canonical::HostedTools;
@@ -45,9 +45,7 @@ const COMPRESSIONS: [(&str, Compression); 7] = [
 const HOSTED_TOOLS: [(&str, HostedTools); 2] =
     [("reject", HostedTools::Reject), ("strip", HostedTools::Strip)];
 
-type Flag = fn(&mut Dialect) -> &mut bool;
-
-const FLAGS: [(&str, Flag); 10] = [
+const FLAGS: [(&str, Flag<Dialect>); 10] = [
     ("legacy_max_tokens", |dialect| &mut dialect.legacy_max_tokens),
     ("developer_role", |dialect| &mut dialect.developer_role),
     ("reasoning_replay", |dialect| &mut dialect.reasoning_replay),
@@ -150,7 +148,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         circuit_breaker: map
             .section("circuit_breaker", |map| read::circuit_breaker(map, config.circuit_breaker)),
         fetch_media: map.section("fetch_media", |map| read::fetch_media(map, &config.fetch_media)),
-        dialect: dialect(map),
+        dialect: read::flags(map, "dialect", &FLAGS),
         capabilities: capabilities::read(map),
     }
 }
@@ -232,14 +230,4 @@ fn compression(map: &Map<'_>) -> Compression {
         field.warning("is not in force yet: bodies are sent as they are");
     }
     chosen
-}
-
-fn dialect(map: &Map<'_>) -> Dialect {
-    let mut dialect = Dialect::default();
-    for item in map.get("dialect").iter().flat_map(Field::items) {
-        if let Some(flag) = item.choice(&FLAGS) {
-            *flag(&mut dialect) = true;
-        }
-    }
-    dialect
 }

@@ -30,9 +30,8 @@ fn thought(text: &str) -> String {
 /// When and by which clock a stream ends of which a piece comes every five seconds, and nothing but pings at last.
 async fn ends(pieces: Vec<String>) -> (u64, Clock) {
     let start = Instant::now();
-    let layer = ClassifyLayer::new()
-        .first_content(Duration::from_secs(30))
-        .content_gap(Duration::from_secs(12));
+    let layer =
+        ClassifyLayer::new().first_content(Duration::from_secs(30)).content_gap(Duration::from_secs(12));
     let pieces = pieces.into_iter().chain(std::iter::repeat(PING.to_owned()));
     let stream = futures_util::stream::unfold(pieces, |mut pieces| async move {
         tokio::time::sleep(Duration::from_secs(5)).await;

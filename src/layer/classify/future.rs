@@ -119,7 +119,7 @@ where
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
                 Step::Stream(mut watch, held) => {
-                    watch.name(this.asked.request_id.take());
+                    watch.end_for(this.asked.request_id.take(), this.settings.client_dialect);
                     answer.head.extensions.insert(watch.tally());
                     // Whatever it was called: everybody outside goes by the header.
                     if !headers::is_event_stream(&answer.head.headers) {

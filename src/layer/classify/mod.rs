@@ -32,6 +32,7 @@ use tower::{Layer, Service};
 use crate::error::{BoxError, Error};
 use crate::layer::request_id::RequestId;
 use crate::payload::Payload;
+use crate::protocol::ClientDialect;
 
 use future::Asked;
 
@@ -71,13 +72,19 @@ pub struct ClassifyLayer {
     limit: usize,
     first_content: Option<Duration>,
     content_gap: Option<Duration>,
+    client_dialect: ClientDialect,
 }
 
 impl ClassifyLayer {
     /// Holds JSON answers, and what comes before a stream's first content, up to 64 MiB, for any time.
     #[must_use]
     pub fn new() -> Self {
-        ClassifyLayer { limit: 64 << 20, first_content: None, content_gap: None }
+        ClassifyLayer {
+            limit: 64 << 20,
+            first_content: None,
+            content_gap: None,
+            client_dialect: ClientDialect::default(),
+        }
     }
 
     /// Most bytes to hold.
@@ -98,6 +105,13 @@ impl ClassifyLayer {
     #[must_use]
     pub fn content_gap(mut self, most: impl Into<Option<Duration>>) -> Self {
         self.content_gap = most.into();
+        self
+    }
+
+    /// What clients of the upstream's own protocol want at the end of a broken stream. Default: nothing special.
+    #[must_use]
+    pub fn client_dialect(mut self, dialect: ClientDialect) -> Self {
+        self.client_dialect = dialect;
         self
     }
 }

@@ -5,7 +5,7 @@ use crate::layer::request_id::RequestId;
 use crate::layer::tally::Tally;
 use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
 use crate::protocol::sse::Decoder;
-use crate::protocol::{Observer, Protocol, Signal};
+use crate::protocol::{ClientDialect, Observer, Protocol, Signal};
 
 /// Whether content has begun.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Watch {
     tally: Tally,
     told: Usage,
     request_id: Option<RequestId>,
+    client_dialect: ClientDialect,
 }
 
 impl Watch {
@@ -35,12 +36,13 @@ impl Watch {
             tally: Tally::default(),
             told: Usage::default(),
             request_id: None,
+            client_dialect: ClientDialect::default(),
         }
     }
 
-    /// The id of the request, for the client that the stream breaks for.
-    pub(super) fn name(&mut self, request_id: Option<RequestId>) {
-        self.request_id = request_id;
+    /// What the client is to read that the stream breaks for: the id of the request, and in which shape.
+    pub(super) fn end_for(&mut self, request_id: Option<RequestId>, dialect: ClientDialect) {
+        (self.request_id, self.client_dialect) = (request_id, dialect);
     }
 
     /// Where the stream's token counts are told, also those that are yet to come.
@@ -103,7 +105,7 @@ impl Watch {
                 let mut view = error.view();
                 let own = || self.request_id.as_ref().map(RequestId::to_string);
                 view.request_id = view.request_id.take().or_else(own);
-                let event = self.observer.error_event(&view).into();
+                let event = self.observer.error_event(&view, self.client_dialect).into();
                 Error::Stream { error: Box::new(error), event }
             }
         }

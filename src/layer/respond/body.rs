@@ -101,7 +101,9 @@ impl Stream {
         match error {
             // Whoever read or wrote the stream knows its ids and numbers.
             Error::Stream { event, .. } => event.clone(),
-            error => Observer::new(self.client.protocol).error_event(&self.client.view(error)).into(),
+            error => Observer::new(self.client.protocol)
+                .error_event(&self.client.view(error), self.client.dialect)
+                .into(),
         }
     }
 
@@ -225,7 +227,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Protocol;
+    use crate::protocol::{ClientDialect, Protocol};
     use http_body_util::{BodyExt as _, StreamBody};
 
     #[tokio::test(start_paused = true)]
@@ -254,7 +256,13 @@ mod tests {
             let data = receiver.recv().await?;
             Some((Ok::<_, Error>(Frame::data(Bytes::from(data))), receiver))
         }));
-        let client = Client { protocol: Protocol::OpenAi, json_array: false, trail: None, request_id: None };
+        let client = Client {
+            protocol: Protocol::OpenAi,
+            dialect: ClientDialect::default(),
+            json_array: false,
+            trail: None,
+            request_id: None,
+        };
         let mut body = Box::pin(ResponseBody::stream(Box::pin(body), client));
         let mut pieces = Vec::new();
         while let Some(frame) = body.frame().await {

@@ -30,7 +30,7 @@ use crate::content_encoding;
 use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::protocol::canonical::{ErrorView, FaultKind};
-use crate::protocol::{Endpoint, Protocol, render_error};
+use crate::protocol::{ClientDialect, Endpoint, Protocol, render_error};
 
 pub use body::ResponseBody;
 
@@ -59,7 +59,7 @@ pub use body::ResponseBody;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RespondLayer {
-    _private: (),
+    client_dialect: ClientDialect,
 }
 
 impl RespondLayer {
@@ -68,26 +68,34 @@ impl RespondLayer {
     pub fn new() -> Self {
         RespondLayer::default()
     }
+
+    /// What clients want otherwise than their protocols say. Default: nothing.
+    #[must_use]
+    pub fn client_dialect(mut self, dialect: ClientDialect) -> Self {
+        self.client_dialect = dialect;
+        self
+    }
 }
 
 impl<S> Layer<S> for RespondLayer {
     type Service = Respond<S>;
 
     fn layer(&self, inner: S) -> Respond<S> {
-        Respond { inner, unready: None }
+        Respond { inner, client_dialect: self.client_dialect, unready: None }
     }
 }
 
 /// See [`RespondLayer`].
 pub struct Respond<S> {
     inner: S,
+    client_dialect: ClientDialect,
     /// An error of the inner `poll_ready`, which the next call answers with.
     unready: Option<Error>,
 }
 
 impl<S: Clone> Clone for Respond<S> {
     fn clone(&self) -> Self {
-        Respond { inner: self.inner.clone(), unready: None }
+        Respond { inner: self.inner.clone(), client_dialect: self.client_dialect, unready: None }
     }
 }
 
@@ -121,6 +129,7 @@ where
         let path = request.uri().path();
         let client = Client {
             protocol: Endpoint::protocol_of(path),
+            dialect: self.client_dialect,
             json_array: path.contains(":stream")
                 && Endpoint::parse(path, request.uri().query()).is_some_and(|endpoint| endpoint.json_array),
             trail: request.extensions().get::<Trail>().cloned(),
@@ -139,6 +148,7 @@ where
 #[derive(Clone, Debug)]
 struct Client {
     protocol: Protocol,
+    dialect: ClientDialect,
     json_array: bool,
     trail: Option<Trail>,
     request_id: Option<RequestId>,
@@ -241,6 +251,7 @@ fn failure(error: &Error, client: &Client) -> Response<Bytes> {
             (status, Bytes::from(body))
         }
     };
+    let status = if status == 529 && client.dialect.no_529 { 503 } else { status };
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
-use super::Plan;
+use super::plan::Plan;
 use super::state_store::Recording;
 use crate::error::{BoxError, Error};
 use crate::protocol::canonical::{ErrorView, Event, FaultKind, FinishReason, StopFilter};

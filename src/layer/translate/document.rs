@@ -1,6 +1,6 @@
 //! Whole answers.
 
-use super::Plan;
+use super::plan::Plan;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind, Response, Usage};
 use crate::protocol::{Lengths, Meter, StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
 

@@ -13,9 +13,10 @@ use super::body::StreamBody;
 use super::count::Counting;
 use super::document::document;
 use super::losses::WARNINGS;
+use super::plan::Plan;
 use super::relay::Asked;
 use super::whole::Whole;
-use super::{ESTIMATED, Plan, USAGE, count, rewrite_head};
+use super::{ESTIMATED, USAGE, count, rewrite_head};
 use crate::body::Body as OutBody;
 use crate::error::{BoxError, Error};
 use crate::headers;
@@ -112,9 +113,13 @@ where
                     relayed(outcome, asked.take(), warnings.take())
                 }
                 ResponseFutureProj::Translate { inner, plan } => {
-                    let response = ready!(inner.poll(cx)).map_err(Into::into)?;
-                    let Some(plan) = plan.take() else { return Poll::Pending };
-                    translated(response, plan)
+                    let outcome = ready!(inner.poll(cx));
+                    let Some(mut plan) = plan.take() else { return Poll::Pending };
+                    match (outcome.map_err(Into::into), plan.unanswered.take()) {
+                        (Ok(response), _) => translated(response, plan),
+                        (Err(error), Some(asked)) => Next::Done(Err(asked.explain(error))),
+                        (Err(error), None) => Next::Done(Err(error)),
+                    }
                 }
                 ResponseFutureProj::Read { reading } => {
                     let Some(read) = reading else { return Poll::Pending };

@@ -10,6 +10,8 @@
 //! upstream does not take (2.4, if [told to](TranslateLayer::stop_emulation)), and it estimates token counts that
 //! were not told (2.15).
 //!
+//! Agents compact by the figures of an overflow: those that the upstream has not told are filled in (5.2).
+//!
 //! A request that only asks for a count of its tokens goes to the upstream's own counter; where there is none it
 //! is answered here, with an estimate that says so in `x-aiproxy-usage` (6.2).
 
@@ -18,6 +20,7 @@ mod count;
 mod document;
 mod future;
 mod losses;
+mod plan;
 mod relay;
 mod state_store;
 mod whole;
@@ -40,13 +43,14 @@ use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::{self, Exchange, FaultKind, HostedTools, Losses, Recorder, take_untaken};
 use crate::protocol::{
-    Capabilities, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request, encode_count,
-    encode_request, without_foreign,
+    Capabilities, ClientDialect, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request,
+    encode_count, encode_request, without_foreign,
 };
 use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
 pub(super) use losses::WARNINGS;
+use plan::{Plan, Unanswered};
 use relay::Asked;
 pub use state_store::StateStore;
 use state_store::{Recording, Scope};
@@ -98,6 +102,7 @@ pub struct TranslateLayer {
 struct Settings {
     upstream: Protocol,
     dialect: Dialect,
+    client_dialect: ClientDialect,
     /// By pattern of the upstream's model names.
     capabilities: Vec<(String, Overrides)>,
     default_max_tokens: Option<u64>,
@@ -111,11 +116,15 @@ struct Settings {
 }
 
 impl Settings {
-    fn target<'t>(&self, model: &'t str) -> Target<'t> {
+    fn capabilities_of(&self, model: &str) -> Capabilities {
         let known = self.capabilities.iter().filter(|(pattern, _)| matches(pattern, model));
+        known.fold(Capabilities::of(model), |row, (_, known)| row.with(known))
+    }
+
+    fn target<'t>(&self, model: &'t str) -> Target<'t> {
         Target {
             model,
-            capabilities: known.fold(Capabilities::of(model), |row, (_, known)| row.with(known)),
+            capabilities: self.capabilities_of(model),
             dialect: self.dialect,
             default_max_tokens: self.default_max_tokens,
             auto_cache: self.auto_cache,
@@ -134,6 +143,7 @@ impl TranslateLayer {
         let settings = Settings {
             upstream,
             dialect: Dialect::default(),
+            client_dialect: ClientDialect::default(),
             capabilities: Vec::new(),
             default_max_tokens: None,
             auto_cache: false,
@@ -153,12 +163,25 @@ impl TranslateLayer {
         self
     }
 
+    /// What clients want otherwise than their protocols say. Default: nothing.
+    #[must_use]
+    pub fn client_dialect(mut self, dialect: ClientDialect) -> Self {
+        Arc::make_mut(&mut self.settings).client_dialect = dialect;
+        self
+    }
+
     /// What is known of the upstream's models beyond the built-in table; of several that match, later ones
     /// win. In a pattern `*` stands for any run of characters.
     #[must_use]
     pub fn capabilities(mut self, models: impl Into<String>, known: Overrides) -> Self {
         Arc::make_mut(&mut self.settings).capabilities.push((models.into(), known));
         self
+    }
+
+    /// What a model takes that the upstream calls `model`.
+    #[must_use]
+    pub fn capabilities_of(&self, model: &str) -> Capabilities {
+        self.settings.capabilities_of(model)
     }
 
     /// The output limit to send where the upstream demands one and the client gave none. Default: the
@@ -241,19 +264,6 @@ pub struct Translate<S> {
     seeds: Arc<Seeds>,
 }
 
-/// What a response will need.
-#[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) exchange: Exchange,
-    pub(super) warnings: Option<HeaderValue>,
-    recording: Option<Recording>,
-    /// Stop sequences that the upstream does not know of, and in how many choices to look for them.
-    pub(super) stops: Vec<String>,
-    pub(super) choices: usize,
-    pub(super) estimator: Estimator,
-    pub(super) shows_estimates: bool,
-}
-
 impl<S> Translate<S> {
     /// Takes out what other providers left in a conversation that now goes to a provider in its own protocol.
     fn clean(&self, request: &mut Request<Payload>) -> Result<Option<HeaderValue>, Error> {
@@ -299,6 +309,7 @@ impl<S> Translate<S> {
         let mut losses = Losses::default();
         canonical.settle_hosted_tools(settings.upstream, settings.hosted_tools, &mut losses);
         let mut exchange = exchange(&canonical, &payload, settings.upstream, self.seeds.next());
+        exchange.client_dialect = settings.client_dialect;
         if canonical.stream {
             exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
         }
@@ -336,6 +347,7 @@ impl<S> Translate<S> {
             choices: usize::try_from(choices).unwrap_or(usize::MAX),
             estimator: Estimator::new(&canonical, payload.model()),
             shows_estimates: settings.estimate_usage,
+            unanswered: Some(Unanswered { limit: target.capabilities.input_limit(), payload }),
         };
         // It outlives several moves, on the way to where it is needed.
         Ok((as_json(parts, translated), Box::new(plan)))

@@ -1,6 +1,7 @@
 //! Answers in the client's own protocol that are not what it asked for.
 
-use super::{Plan, Settings, exchange, read};
+use super::plan::Plan;
+use super::{Settings, exchange, read};
 use crate::error::Error;
 use crate::payload::Payload;
 use crate::protocol::{Estimator, Operation};
@@ -44,6 +45,7 @@ impl Asked {
             choices: 1,
             estimator: Estimator::new(&canonical, self.payload.model()),
             shows_estimates: self.shows_estimates,
+            unanswered: None,
         })
     }
 }

@@ -121,6 +121,17 @@ impl ErrorView {
     pub fn overflow(&self) -> Overflow {
         Overflow::read(&self.message)
     }
+
+    /// Puts what is `known` of an overflow before the words, where those do not say it themselves (T169).
+    pub fn tell(&mut self, known: Overflow) {
+        let told = self.overflow();
+        let all = told.or(known);
+        if all != told
+            && let Some(figures) = all.in_openai_words()
+        {
+            self.message = format!("{figures} {}", self.message);
+        }
+    }
 }
 
 /// The request cannot be said in the upstream's protocol, and dropping the part would change the
@@ -147,3 +158,29 @@ impl fmt::Display for Unsupported {
     }
 }
 impl std::error::Error for Unsupported {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t169_an_overflow_without_figures_is_told_with_those_that_are_known() {
+        let told = |words: &str, asked, limit| {
+            let mut view = ErrorView::new(FaultKind::ContextLength, words);
+            view.tell(Overflow { asked, limit, answer: None });
+            let overflow = view.overflow();
+            assert!(view.message.ends_with(words), "{}", view.message);
+            (overflow.asked, overflow.limit)
+        };
+        for bare in ["Your input exceeds the context window", "prompt is too long", &"x".repeat(9999)] {
+            assert_eq!(told(bare, Some(9), Some(8)), (Some(9), Some(8)), "{bare}");
+            assert_eq!(told(bare, None, Some(8)), (None, Some(8)), "{bare}");
+            // What fits would be no overflow.
+            assert_eq!(told(bare, Some(8), Some(8)), (None, Some(8)), "{bare}");
+            // Without a limit, the size tells nobody what to do.
+            assert_eq!(told(bare, Some(9), None), (None, None), "{bare}");
+        }
+        assert_eq!(told("prompt is too long: 7 tokens > 6 maximum", Some(9), Some(8)), (Some(7), Some(6)));
+        assert_eq!(told("the maximum context length is 6 tokens", Some(9), Some(8)), (Some(9), Some(6)));
+    }
+}

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::request::{Request, ToolKind};
 use super::restoration::Restoration;
-use crate::protocol::Protocol;
 use crate::protocol::json::Str;
+use crate::protocol::{ClientDialect, Protocol};
 
 /// The facts of a request that shape its answer. Owned, so that it outlives the request's bytes.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct Exchange {
     pub created: u64,
     /// Seed of made-up ids.
     pub seed: u64,
+    /// What the client wants otherwise than its protocol says.
+    pub client_dialect: ClientDialect,
     /// The id of the request, for an error within the stream.
     pub request_id: Option<String>,
     /// By what its calls are given back.
@@ -78,6 +80,7 @@ impl Exchange {
             echo: request.echo.iter().map(|(k, v)| (*k, v.as_str().to_owned())).collect(),
             created: 0,
             seed: 0,
+            client_dialect: ClientDialect::default(),
             request_id: None,
             restoration: Arc::new(Restoration::new(request, upstream, &tool_names)),
             tool_names,

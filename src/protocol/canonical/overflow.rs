@@ -1,7 +1,8 @@
 //! A request that does not fit into the model's context: how servers say so, and what figures they give
 //! (5.2, T169). Agents act on the wording of their own vendor, so every dialect needs the figures apart.
 
-/// The figures of an overflow, as far as the upstream gave them. None is ever guessed.
+/// The figures of an overflow, as far as the upstream gave them; the others are left out, or [filled](Overflow::or)
+/// with what is known otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overflow {
     /// Tokens that the request asked for: the prompt, and the room for the answer if that was counted.
@@ -24,6 +25,7 @@ const WORDS: &[&str] = &[
     "exceeds the available context size",
     "exceeds the maximum number of tokens",
     "maximum context length",
+    "input tokens exceed the configured limit",
     "maximum prompt length is",
     "longer than the model's context length",
     "exceeded context length",
@@ -39,6 +41,7 @@ const LIMIT_AFTER: &[&str] = &[
     "maximum prompt length is ",
     "tokens allowed (",
     "supports up to ",
+    "configured limit of ",
     "available context size (",
     "model's context length (",
     "token limit: ",
@@ -146,6 +149,15 @@ impl Overflow {
             self.answer = None;
         }
         self
+    }
+
+    /// These figures, and what is `known` in place of those that were not told. What was told is believed: what
+    /// contradicts it is left out, and so is a known size that fits into the limit.
+    #[must_use]
+    pub fn or(self, known: Overflow) -> Self {
+        let limit = self.limit.or(known.limit.filter(|limit| self.asked.is_none_or(|asked| asked > *limit)));
+        let asked = self.asked.or(known.asked.filter(|asked| limit.is_none_or(|limit| *asked > limit)));
+        Overflow { asked, limit, answer: self.answer }
     }
 
     /// What was asked and what may be, if both are known.
@@ -320,6 +332,12 @@ mod tests {
                 Some(8192),
                 None,
             ),
+            (
+                "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 290026 tokens. Please reduce the length of the messages.",
+                Some(290_026),
+                Some(272_000),
+                None,
+            ),
             ("Your input exceeds the context window of this model.", None, None, None),
             ("exceeds the context window: 5000 of 4000", Some(5000), Some(4000), None),
         ] {
@@ -342,6 +360,27 @@ mod tests {
         let characters = "string too long. Expected a string with maximum length 10485760, but got 12000000";
         assert_eq!(Overflow::read(characters), Overflow::default());
         assert_eq!(Overflow::read(&"é".repeat(5000)), Overflow::default());
+    }
+
+    #[test]
+    fn t169_figures_that_were_not_told_are_filled_with_what_is_known() {
+        let figures = |asked, limit| Overflow { asked, limit, answer: None };
+        for (told, known, both) in [
+            ((None, None), (Some(9), Some(8)), (Some(9), Some(8))),
+            ((None, Some(7)), (Some(9), Some(8)), (Some(9), Some(7))),
+            ((Some(12), None), (Some(9), Some(8)), (Some(12), Some(8))),
+            ((Some(12), Some(11)), (Some(9), Some(8)), (Some(12), Some(11))),
+            // What was told is believed.
+            ((None, Some(10)), (Some(9), Some(8)), (None, Some(10))),
+            ((Some(8), None), (Some(9), Some(8)), (Some(8), None)),
+            // An estimate that would fit is wrong.
+            ((None, None), (Some(8), Some(8)), (None, Some(8))),
+            ((None, None), (Some(9), None), (Some(9), None)),
+            ((None, None), (None, None), (None, None)),
+        ] {
+            let filled = figures(told.0, told.1).or(figures(known.0, known.1));
+            assert_eq!(filled, figures(both.0, both.1), "{told:?} {known:?}");
+        }
     }
 
     #[test]

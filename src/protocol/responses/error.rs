@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use super::{object, usage};
-use crate::protocol::Observation;
 use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
 use crate::protocol::json::{self, Error, Kind, Object, Reader, Writer};
-use crate::protocol::sse;
+use crate::protocol::{ClientDialect, Observation, sse};
 
 /// The members of an error object, wherever they stood.
 #[derive(Debug, Default)]
@@ -247,8 +246,8 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
     }
 }
 
-/// The `error` member of a failed response. The codes are those that Codex acts on (section 5.4).
-pub(super) fn write_failure(error: &ErrorView, w: &mut Writer<'_>) {
+/// Code and message of a failed response. The codes are those that Codex acts on (section 5.4).
+fn failure(error: &ErrorView) -> (&'static str, Cow<'_, str>) {
     let code = match error.kind {
         FaultKind::RateLimit => "rate_limit_exceeded",
         FaultKind::ContextLength => "context_length_exceeded",
@@ -257,29 +256,68 @@ pub(super) fn write_failure(error: &ErrorView, w: &mut Writer<'_>) {
         FaultKind::InvalidRequest | FaultKind::Unsupported | FaultKind::ContentPolicy => "invalid_prompt",
         _ => "server_error",
     };
-    w.begin_object();
-    w.key("code").text(code);
-    w.key("message");
-    match error.retry_after {
+    let message = match error.retry_after {
         // Codex reads the delay from the words.
         Some(delay) if error.kind == FaultKind::RateLimit && !error.message.contains("try again in ") => {
-            w.text(&format!("{} Please try again in {:.3}s.", error.message, delay.as_secs_f64()))
+            format!("{} Please try again in {:.3}s.", error.message, delay.as_secs_f64()).into()
         }
-        _ => w.text(&message(error)),
+        _ => message(error),
     };
+    (code, message)
+}
+
+/// The `error` member of a failed response.
+pub(super) fn write_failure(error: &ErrorView, w: &mut Writer<'_>) {
+    let (code, message) = failure(error);
+    w.begin_object();
+    w.key("code").text(code);
+    w.key("message").text(&message);
+    w.end_object();
+}
+
+/// The members of an `error` event: as the protocol has them, and in an object, at which OpenAI's SDKs raise.
+pub(super) fn write_error_members(error: &ErrorView, w: &mut Writer<'_>) {
+    let (code, message) = failure(error);
+    let members = |w: &mut Writer<'_>| {
+        w.key("code").text(code);
+        w.key("message").text(&message);
+        w.key("param");
+        optional(error.param.as_deref(), w);
+    };
+    members(w);
+    w.key("error").begin_object();
+    w.key("type").text(words(error.kind).0);
+    members(w);
     w.end_object();
 }
 
 /// Ends a relayed stream with `response.failed`, in the numbering and identity that it began with.
-pub(crate) fn write_event(error: &ErrorView, state: &Observation, out: &mut Vec<u8>) {
+pub(crate) fn write_event(error: &ErrorView, state: &Observation, dialect: ClientDialect, out: &mut Vec<u8>) {
+    let mut sequence = state.events;
+    if dialect.resp_error_event {
+        write_numbered("error", sequence, |w| write_error_members(error, w), out);
+        sequence += 1;
+    }
     let response = failed_response(error, state);
-    sse::write_named_event(out, "response.failed", |out| {
+    let members = |w: &mut Writer<'_>| {
+        w.key("response");
+        response.write(w);
+    };
+    write_numbered("response.failed", sequence, members, out);
+}
+
+fn write_numbered(
+    name: &'static str,
+    sequence: u64,
+    members: impl FnOnce(&mut Writer<'_>),
+    out: &mut Vec<u8>,
+) {
+    sse::write_named_event(out, name, |out| {
         let mut w = Writer::new(out);
         w.begin_object();
-        w.key("type").text("response.failed");
-        w.key("sequence_number").u64(state.events);
-        w.key("response");
-        response.write(&mut w);
+        w.key("type").text(name);
+        w.key("sequence_number").u64(sequence);
+        members(&mut w);
         w.end_object();
     });
 }

@@ -106,7 +106,7 @@ fn t055_t056_a_relayed_stream_fails_in_its_own_name_and_number() {
     let error = ErrorView::new(FaultKind::BadUpstream, "cut off");
     let last = |state: &Observation| {
         let mut out = Vec::new();
-        write_event(&error, state, &mut out);
+        write_event(&error, state, ClientDialect::default(), &mut out);
         let text = String::from_utf8(out).unwrap();
         let data = text.strip_prefix("event: response.failed\ndata: ").unwrap().strip_suffix("\n\n").unwrap();
         serde_json::from_str::<Value>(data).unwrap()

@@ -9,6 +9,7 @@ mod settings;
 
 use std::collections::HashSet;
 
+use super::super::error::write_error_members;
 use super::super::object::{Frame, State, on_one_line};
 use super::open::{Message, Open};
 use call::call_delta;
@@ -280,6 +281,9 @@ impl Encoder {
     fn fail(&mut self, error: &ErrorView, out: &mut Vec<u8>) {
         self.ended = true;
         self.name();
+        if self.settings.error_event {
+            self.feed.send(out, "error", |w| write_error_members(error, w));
+        }
         self.feed.send(out, "response.failed", |w| {
             w.key("response");
             let state = State {

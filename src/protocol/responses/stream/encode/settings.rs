@@ -23,6 +23,8 @@ pub(super) struct Settings {
     pub(super) hold_calls: bool,
     /// Reasoning without state is marked as ours, so that it can be replayed as text (1.8).
     pub(super) mark_reasoning: bool,
+    /// A failure is told in an `error` event first.
+    pub(super) error_event: bool,
 }
 
 impl Settings {
@@ -38,6 +40,7 @@ impl Settings {
             show_reasoning: exchange.show_reasoning,
             hold_calls: exchange.upstream == Protocol::Gemini,
             mark_reasoning: exchange.upstream == Protocol::OpenAi,
+            error_event: exchange.client_dialect.resp_error_event,
         }
     }
 
