@@ -259,6 +259,8 @@ pub struct Dialect {
     pub no_account_fields: bool,
     /// Chat: takes `top_k`.
     pub accepts_top_k: bool,
+    /// Chat: calls the seed `random_seed`, as Mistral does, and refuses `seed`.
+    pub random_seed: bool,
     /// Responses: refuses `reasoning.summary`, as OpenAI does for organisations that are not verified.
     pub no_reasoning_summary: bool,
     /// Anthropic: refuses calls in the history of a request without tools.

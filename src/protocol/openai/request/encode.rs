@@ -72,7 +72,8 @@ fn is_official(dialect: &Dialect) -> bool {
         || dialect.no_stream_options
         || dialect.no_content_arrays
         || dialect.no_account_fields
-        || dialect.accepts_top_k)
+        || dialect.accepts_top_k
+        || dialect.random_seed)
 }
 
 struct Encoder<'e> {
@@ -230,7 +231,7 @@ impl Encoder<'_> {
             None => {}
         }
         if let Some(seed) = &sampling.seed {
-            w.key("seed").number(seed);
+            w.key(if self.target.dialect.random_seed { "random_seed" } else { "seed" }).number(seed);
         }
         match &sampling.top_k {
             Some(top_k) if takes && self.target.dialect.accepts_top_k => {

@@ -134,3 +134,17 @@ fn top_k_reaches_servers_that_take_it() {
         assert_eq!((&sent["top_k"], losses.as_str()), (&want, named));
     }
 }
+
+#[test]
+fn a_seed_and_a_stream_reach_a_server_that_has_its_own_word_for_the_one_and_none_for_the_others_options() {
+    let text = r#"{"generationConfig":{"seed":7},"contents":[{"role":"user","parts":[{"text":"u"}]}]}"#;
+    let request = crate::protocol::gemini::request::decode(text, "m", true).unwrap();
+    let mistral = Dialect { random_seed: true, no_stream_options: true, ..Dialect::default() };
+    for (dialect, seed, other) in [(mistral, "random_seed", "seed"), (Dialect::default(), "seed", "random_seed")] {
+        let target = Target { dialect, ..Target::new("mistral-large") };
+        let (sent, losses) = send(&request, Protocol::Gemini, &target).unwrap();
+        assert_eq!((&sent[seed], &sent[other], losses.as_str()), (&json!(7), &Value::Null, ""));
+        assert_eq!(sent["stream"], json!(true));
+        assert_eq!(sent["stream_options"].is_null(), dialect.no_stream_options, "{sent}");
+    }
+}
