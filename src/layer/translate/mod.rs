@@ -39,6 +39,7 @@ use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::{self, Exchange, FaultKind, HostedTools, Losses, Recorder, take_untaken};
+use crate::protocol::anthropic::name_lost_betas;
 use crate::protocol::{
     Capabilities, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
@@ -122,6 +123,9 @@ impl Settings {
         }
     }
 }
+
+/// What clients of Anthropic's switch on; it goes to no other upstream.
+const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Says that token counts are the gateway's own guess: nobody shall take them for the provider's (T176).
 const USAGE: HeaderName = HeaderName::from_static("x-aiproxy-usage");
@@ -275,8 +279,9 @@ impl<S> Translate<S> {
         let (parts, payload) = request.into_parts();
         let (_, mut canonical) = read(&payload)?;
         canonical.settle_hosted_tools(upstream, self.settings.hosted_tools, &mut Losses::default());
-        let exchange = Exchange::new(&canonical, payload.protocol(), upstream);
+        let mut exchange = Exchange::new(&canonical, payload.protocol(), upstream);
         let target = self.settings.target(payload.model());
+        exchange.family = target.family();
         Ok(encode_count(&canonical, &exchange, &target).map(|body| {
             let asked =
                 Payload::translated(upstream, Operation::CountTokens, payload.model(), false, body.into());
@@ -297,12 +302,17 @@ impl<S> Translate<S> {
         let (body, mut canonical) = read(&payload)?;
         canonical.stream = payload.stream();
         let mut losses = Losses::default();
+        if payload.protocol() == Protocol::Anthropic {
+            let betas = parts.headers.get_all(BETAS).into_iter().filter_map(|value| value.to_str().ok());
+            betas.for_each(|values| name_lost_betas(values, &mut losses));
+        }
         canonical.settle_hosted_tools(settings.upstream, settings.hosted_tools, &mut losses);
         let mut exchange = exchange(&canonical, &payload, settings.upstream, self.seeds.next());
         if canonical.stream {
             exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
         }
         let target = settings.target(payload.model());
+        exchange.family = target.family();
         let has_calls = !canonical.tools.is_empty() || canonical.called_names().next().is_some();
         let scope = has_calls.then(|| self.scope(&parts.extensions, payload.model())).flatten();
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));

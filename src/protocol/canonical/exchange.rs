@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::ModelFamily;
 use super::request::{Request, ToolKind};
 use super::restoration::Restoration;
 use crate::protocol::Protocol;
@@ -17,6 +18,10 @@ pub struct Exchange {
     pub client: Protocol,
     /// What the upstream speaks.
     pub upstream: Protocol,
+    /// Who reads the state that comes with the answer, and made what may go back; [`Target::family`] knows.
+    ///
+    /// [`Target::family`]: crate::protocol::Target::family
+    pub family: ModelFamily,
     /// The model name for the answer, when routing renamed the model; else the upstream's is used.
     pub model: Option<String>,
     /// Whether the client asked for a stream.
@@ -57,6 +62,7 @@ impl Exchange {
         Exchange {
             client,
             upstream,
+            family: ModelFamily::UNKNOWN,
             model: None,
             stream: request.stream,
             include_usage: request.include_usage,

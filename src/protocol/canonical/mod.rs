@@ -7,6 +7,7 @@
 //! The order of fields and the vocabulary are those of the specification: request, parts, tools,
 //! answer, stream events, usage, finish reasons, errors, losses.
 
+mod breakpoint;
 mod cache_key;
 mod call_state;
 mod client_param;
@@ -19,6 +20,7 @@ mod hosted;
 mod logprob;
 mod losses;
 pub mod media;
+mod model_family;
 mod overflow;
 mod request;
 mod response;
@@ -31,6 +33,7 @@ mod stop;
 mod usage;
 mod wording;
 
+pub(in crate::protocol) use breakpoint::write_breakpoint;
 pub use call_state::{CallState, Recorder, last_said, restore};
 pub(crate) use client_param::client_param;
 pub use error::{ErrorView, FaultKind, Unsupported};
@@ -42,6 +45,7 @@ pub use hosted::HostedTools;
 pub use logprob::TokenLogprob;
 pub(in crate::protocol) use logprob::read_logprob;
 pub use losses::{Action, Loss, Losses};
+pub use model_family::ModelFamily;
 pub use overflow::Overflow;
 pub use request::{
     Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Opaque, OpaqueKind,
@@ -57,4 +61,4 @@ pub use sequence::Sequencer;
 pub(crate) use stop::most_stops;
 pub use stop::{StopFilter, take_untaken};
 pub use usage::Usage;
-pub(in crate::protocol) use wording::marked_system;
+pub(in crate::protocol) use wording::{marked_system, said_by_user};

@@ -2,7 +2,7 @@
 
 use super::search::WebSearch;
 use super::search_call::WebSearchCall;
-use super::{Action, Losses, Unsupported};
+use super::{Action, Losses, ModelFamily, Unsupported};
 use crate::protocol::Protocol;
 use crate::protocol::json::{Number, Raw, Str};
 
@@ -44,6 +44,8 @@ pub struct Request<'a> {
     /// Top-level fields that have no place here: key and raw value. Dropped with a warning towards
     /// another protocol (T149), unless the decoder knows better.
     pub extras: Vec<(Str<'a>, Raw<'a>)>,
+    /// What the hub holds in another shape than the client gave it, by the name under which that is told.
+    pub approximations: Vec<&'static str>,
     /// What an answer in the client's protocol must repeat of its request: key and raw value
     /// (Responses repeats `tools`, `tool_choice`, `instructions`, …; T181).
     pub echo: Vec<(&'static str, Raw<'a>)>,
@@ -299,6 +301,18 @@ pub enum Provider {
     Gemini,
 }
 
+impl Provider {
+    /// Whether an upstream that speaks this protocol takes back what the provider made.
+    pub(crate) fn is_behind(self, upstream: Protocol) -> bool {
+        match upstream {
+            Protocol::Anthropic => self == Provider::Anthropic,
+            Protocol::Responses => self == Provider::OpenAi,
+            Protocol::Gemini => self == Provider::Gemini,
+            Protocol::OpenAi => matches!(self, Provider::None | Provider::Gemini),
+        }
+    }
+}
+
 /// What an opaque value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpaqueKind {
@@ -317,16 +331,26 @@ pub struct Opaque<'a> {
     pub provider: Provider,
     /// What it is.
     pub kind: OpaqueKind,
+    /// The models that read it, as far as they are known.
+    pub family: ModelFamily,
     /// The item id that it is bound to (Responses).
     pub item_id: Option<Str<'a>>,
     /// The value as it stood on the wire.
     pub value: Str<'a>,
 }
 
+impl<'a> Opaque<'a> {
+    /// State as it came from its maker, bound to no item.
+    #[must_use]
+    pub const fn new(provider: Provider, kind: OpaqueKind, value: Str<'a>) -> Self {
+        Opaque { provider, kind, family: ModelFamily::UNKNOWN, item_id: None, value }
+    }
+}
+
 impl Opaque<'_> {
     /// No state: in an envelope it says that the gateway wrote what it stands on.
     pub(crate) const NOTHING: Opaque<'static> =
-        Opaque { provider: Provider::None, kind: OpaqueKind::Signature, item_id: None, value: Str::EMPTY };
+        Opaque::new(Provider::None, OpaqueKind::Signature, Str::EMPTY);
 
     /// Whether there is no state.
     #[must_use]
@@ -340,6 +364,7 @@ impl Opaque<'_> {
         Opaque {
             provider: self.provider,
             kind: self.kind,
+            family: self.family,
             item_id: self.item_id.map(Str::into_owned),
             value: self.value.into_owned(),
         }

@@ -89,6 +89,11 @@ impl Encoder<'_> {
         self.exchange.client == Protocol::OpenAi
     }
 
+    /// Whether cache marks can be carried.
+    fn takes_breakpoints(&self) -> bool {
+        self.target.capabilities.explicit_breakpoints && !self.target.dialect.no_content_arrays
+    }
+
     fn stream(&self, w: &mut Writer<'_>) {
         if !self.request.stream {
             return;

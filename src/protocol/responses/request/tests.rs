@@ -111,12 +111,7 @@ fn reasoning(text: &'static str, opaque: Option<Opaque<'static>>) -> Part<'stati
 }
 
 fn state(provider: Provider) -> Opaque<'static> {
-    Opaque {
-        provider,
-        kind: OpaqueKind::EncryptedContent,
-        item_id: Some("rs_7".into()),
-        value: "gAAAAB+/=".into(),
-    }
+    Opaque { item_id: Some("rs_7".into()), ..Opaque::new(provider, OpaqueKind::EncryptedContent, "gAAAAB+/=".into()) }
 }
 
 /// A request that uses every member this dialect knows, spelled as it writes them itself.
