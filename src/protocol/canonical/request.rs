@@ -70,6 +70,18 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
+    /// Whether there is anything but text in the conversation, tool results included.
+    pub(crate) fn has_media(&self) -> bool {
+        fn is_media(part: &Part<'_>) -> bool {
+            match &part.kind {
+                PartKind::Media(media) => !matches!(media.source, MediaSource::Text(_)),
+                PartKind::ToolResult { content, .. } => content.iter().any(is_media),
+                _ => false,
+            }
+        }
+        self.turns.iter().flat_map(|turn| &turn.parts).any(is_media)
+    }
+
     /// Refuses members of the client's own protocol that stand for more than a preference (2.12): where they
     /// run, what they may reach, what comes out.
     ///

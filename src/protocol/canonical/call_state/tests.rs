@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::canonical::{Choice, OpaqueKind};
+use crate::protocol::canonical::{Choice, OpaqueKind, Provider};
 
 fn state(provider: Provider, value: &'static str) -> Option<Opaque<'static>> {
     Some(Opaque::new(provider, OpaqueKind::Signature, value.into()))

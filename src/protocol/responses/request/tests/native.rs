@@ -64,7 +64,8 @@ fn native_tools_are_functions_and_their_items_calls_and_results() {
     let shell = &request.tools[1];
     assert!(shell.description.as_ref().unwrap().decode().contains(r#""path":"/s""#));
     let exchange = Exchange::new(&request, Protocol::Responses, Protocol::Anthropic);
-    assert_eq!(exchange.client_tools, ["local_shell", "shell", "apply_patch"]);
+    let tools = ["local_shell", "shell", "apply_patch"].map(|name| (name.to_owned(), name.to_owned()));
+    assert_eq!(exchange.client_tools, tools);
     // Towards their own protocol the tools stay what they are.
     let (out, losses) = write_for(&request, Protocol::Responses, "gpt-5.2").unwrap();
     assert_eq!((&out["tools"], losses.as_str()), (&native_steps()["tools"], ""));
