@@ -79,3 +79,6 @@ fn is_strange(part: &Part<'_>, exchange: &Exchange) -> bool {
         (_, upstream) => opaque.provider.is_behind(upstream),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,8 @@ use std::fmt;
 
 use canonical::restoration::{self, Restorer};
 use canonical::{
-    Action, ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage, client_param,
+    Action, ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage,
+    client_param,
 };
 
 #[cfg(feature = "layers")]

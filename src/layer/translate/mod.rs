@@ -39,7 +39,6 @@ use crate::error::{BoxError, Error};
 use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::{self, Exchange, FaultKind, HostedTools, Losses, Recorder, take_untaken};
-use crate::protocol::anthropic::name_lost_betas;
 use crate::protocol::{
     Capabilities, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request, encode_count,
     encode_request, without_foreign,
@@ -48,6 +47,7 @@ use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
 pub(super) use losses::WARNINGS;
+use losses::name_lost_headers;
 use relay::Asked;
 pub use state_store::StateStore;
 use state_store::{Recording, Scope};
@@ -123,9 +123,6 @@ impl Settings {
         }
     }
 }
-
-/// What clients of Anthropic's switch on; it goes to no other upstream.
-const BETAS: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Says that token counts are the gateway's own guess: nobody shall take them for the provider's (T176).
 const USAGE: HeaderName = HeaderName::from_static("x-aiproxy-usage");
@@ -302,10 +299,7 @@ impl<S> Translate<S> {
         let (body, mut canonical) = read(&payload)?;
         canonical.stream = payload.stream();
         let mut losses = Losses::default();
-        if payload.protocol() == Protocol::Anthropic {
-            let betas = parts.headers.get_all(BETAS).into_iter().filter_map(|value| value.to_str().ok());
-            betas.for_each(|values| name_lost_betas(values, &mut losses));
-        }
+        name_lost_headers(payload.protocol(), &parts.headers, &mut losses);
         canonical.settle_hosted_tools(settings.upstream, settings.hosted_tools, &mut losses);
         let mut exchange = exchange(&canonical, &payload, settings.upstream, self.seeds.next());
         if canonical.stream {

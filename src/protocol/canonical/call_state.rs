@@ -7,8 +7,9 @@
 use std::mem;
 use std::sync::Arc;
 
+use super::Opaque;
 use super::event::{Delta, Event, PartHeader};
-use super::request::{Opaque, Part, PartKind, Request, Role, Turn};
+use super::request::{Part, PartKind, Request, Role, Turn};
 use super::response::Response;
 use super::restoration::Restoration;
 use crate::protocol::json::Str;

@@ -15,8 +15,7 @@ use memchr::memmem;
 use sha2::{Digest, Sha256};
 
 use super::media::{decode_base64, encode_base64};
-use super::ModelFamily;
-use super::request::{Opaque, OpaqueKind, Provider};
+use super::{ModelFamily, Opaque, OpaqueKind, Provider};
 use crate::protocol::json::Str;
 
 const MAGIC: [u8; 2] = [0xa1, 0x9e];
@@ -153,7 +152,9 @@ mod tests {
         let text = Str::from("thinking ü");
         let state = Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA?>~-_".into());
         let opaque = Opaque { item_id: Some("rs_1".into()), ..state };
-        for family in [ModelFamily::UNKNOWN, ModelFamily::of("gpt-5.2", false), ModelFamily::of("glm-5", false)] {
+        for family in
+            [ModelFamily::UNKNOWN, ModelFamily::of("gpt-5.2", false), ModelFamily::of("glm-5", false)]
+        {
             let sealed = seal(&Opaque { family, ..opaque.clone() }, &text);
             assert!(is_within(format!(r#"{{"signature":"{}"}}"#, sealed.as_escaped()).as_bytes()));
             let url_safe = sealed.as_escaped().replace('+', "-").replace('/', "_").replace('=', "");

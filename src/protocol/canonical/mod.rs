@@ -21,6 +21,7 @@ mod logprob;
 mod losses;
 pub mod media;
 mod model_family;
+mod opaque;
 mod overflow;
 mod request;
 mod response;
@@ -46,11 +47,12 @@ pub use logprob::TokenLogprob;
 pub(in crate::protocol) use logprob::read_logprob;
 pub use losses::{Action, Loss, Losses};
 pub use model_family::ModelFamily;
+pub use opaque::{Opaque, OpaqueKind, Provider};
 pub use overflow::Overflow;
 pub use request::{
-    Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Opaque, OpaqueKind,
-    Output, Part, PartKind, Provider, Reasoning, ReasoningMode, Request, Role, Sampling, Service, State,
-    SystemBlock, Tool, ToolChoice, ToolKind, Turn, Visibility,
+    Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Output, Part,
+    PartKind, Reasoning, ReasoningMode, Request, Role, Sampling, Service, State, SystemBlock, Tool,
+    ToolChoice, ToolKind, Turn, Visibility,
 };
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
 pub use restoration::Restoration;

@@ -63,7 +63,8 @@ impl ModelFamily {
     /// Reads the tag of an envelope.
     pub(super) fn of_tag(tag: &[u8]) -> Self {
         let families = BEGINNINGS.iter().map(|(_, family)| family);
-        let families = families.chain(GENERATIONS.iter().flat_map(|(_, developer, vertex)| [developer, vertex]));
+        let families =
+            families.chain(GENERATIONS.iter().flat_map(|(_, developer, vertex)| [developer, vertex]));
         families.chain([&CLAUDE]).find(|family| family.0.as_bytes() == tag).copied().unwrap_or(OTHER)
     }
 
@@ -97,10 +98,13 @@ mod tests {
             assert_eq!(of(model), family, "{model}");
             assert_eq!(ModelFamily::of_tag(family.as_bytes()), ModelFamily::of(model, false));
         }
-        let (developer, vertex) = (ModelFamily::of("gemini-3-pro", false), ModelFamily::of("gemini-3-pro", true));
+        let (developer, vertex) =
+            (ModelFamily::of("gemini-3-pro", false), ModelFamily::of("gemini-3-pro", true));
         assert!(!developer.reads(vertex) && developer.reads(developer));
         assert_eq!(ModelFamily::of_tag(vertex.as_str().as_bytes()), vertex);
         let later = ModelFamily::of_tag(b"claude-next");
-        assert!(!CLAUDE.reads(later) && ModelFamily::UNKNOWN.reads(later) && CLAUDE.reads(ModelFamily::UNKNOWN));
+        assert!(
+            !CLAUDE.reads(later) && ModelFamily::UNKNOWN.reads(later) && CLAUDE.reads(ModelFamily::UNKNOWN)
+        );
     }
 }

@@ -170,7 +170,10 @@ impl<'a> ItemPart<'a> {
 
 /// The encrypted reasoning of an item, bound to its id (T105).
 fn encrypted_state<'a>(value: Str<'a>, id: Str<'a>) -> Option<Opaque<'a>> {
-    (!value.is_empty()).then(|| Opaque { item_id: (!id.is_empty()).then_some(id), ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, value) })
+    (!value.is_empty()).then(|| Opaque {
+        item_id: (!id.is_empty()).then_some(id),
+        ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, value)
+    })
 }
 
 /// One name for a tool in a namespace; the hub has none (T088).

@@ -26,7 +26,13 @@ pub(super) struct Content<'a> {
 impl<'a> Content<'a> {
     /// `document` is what the readers given to [`read`](Self::read) read.
     pub(super) fn new(document: &'a str) -> Self {
-        Content { document, parts: Vec::new(), pending: HashMap::new(), mutated: false, has_search_result: false }
+        Content {
+            document,
+            parts: Vec::new(),
+            pending: HashMap::new(),
+            mutated: false,
+            has_search_result: false,
+        }
     }
 
     /// Reads a string, a list of blocks, one block, or `null`: all are sent in the wild (T135).

@@ -232,7 +232,10 @@ fn history(signature: &Str<'_>, thinking: &str) -> String {
 
 #[test]
 fn t099_foreign_state_comes_back_to_its_issuer() {
-    let opaque = Opaque { item_id: Some("rs_1".into()), ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA".into()) };
+    let opaque = Opaque {
+        item_id: Some("rs_1".into()),
+        ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA".into())
+    };
     let sealed = envelope::seal(&opaque, &"why".into());
     let body = history(&sealed, "why");
     let request = decode(&body).unwrap();

@@ -381,7 +381,10 @@ fn t114_thoughts_that_were_not_asked_for_stay_here() {
     let got = encode(&exchange(false), &reasoning_and_call());
     assert!(!got.contains("Need") && !got.contains("\"thought\""), "{got}");
     // Encrypted reasoning is of use without its text.
-    let opaque = Opaque { item_id: Some("rs_1".into()), ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA".into()) };
+    let opaque = Opaque {
+        item_id: Some("rs_1".into()),
+        ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA".into())
+    };
     let [done, over] = finish(FinishReason::Stop);
     let meta = Event::PartMeta { choice: 0, part: 0, meta: PartMeta { opaque } };
     let events = [start(), begin(0, PartHeader::Reasoning), text(0, "secret"), meta, end(0), done, over];

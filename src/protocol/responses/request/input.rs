@@ -269,7 +269,10 @@ impl<'a> Conversation<'a> {
         match envelope::open(&item.encrypted) {
             // No envelope of ours: native state, bound to its item (T105).
             None => {
-                let opaque = Opaque { item_id: (!item.id.is_empty()).then_some(item.id), ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, item.encrypted) };
+                let opaque = Opaque {
+                    item_id: (!item.id.is_empty()).then_some(item.id),
+                    ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, item.encrypted)
+                };
                 self.push(Role::Assistant, reasoning_part(text, Some(opaque)));
             }
             Some(opened) if opened.matches(&text) => {

@@ -3,8 +3,8 @@
 use super::content::CONTENT_TAG;
 use super::media::write_media;
 use crate::protocol::canonical::{
-    Action, CacheMark, Exchange, Losses, Media, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider, Request,
-    Role, SystemBlock, Turn, Unsupported, fit_call_id, write_breakpoint,
+    Action, CacheMark, Exchange, Losses, Media, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
+    Request, Role, SystemBlock, Turn, Unsupported, fit_call_id, write_breakpoint,
 };
 use crate::protocol::json::{Str, Writer, string_from_utf8};
 use crate::protocol::{Capabilities, Protocol, RequestError};

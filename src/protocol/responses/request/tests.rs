@@ -1,5 +1,6 @@
 //! Requests in and out. Expected JSON is compared as values, except where the bytes are the point.
 
+mod instructions;
 mod native;
 mod search;
 mod state;
@@ -111,7 +112,10 @@ fn reasoning(text: &'static str, opaque: Option<Opaque<'static>>) -> Part<'stati
 }
 
 fn state(provider: Provider) -> Opaque<'static> {
-    Opaque { item_id: Some("rs_7".into()), ..Opaque::new(provider, OpaqueKind::EncryptedContent, "gAAAAB+/=".into()) }
+    Opaque {
+        item_id: Some("rs_7".into()),
+        ..Opaque::new(provider, OpaqueKind::EncryptedContent, "gAAAAB+/=".into())
+    }
 }
 
 /// A request that uses every member this dialect knows, spelled as it writes them itself.

@@ -281,10 +281,7 @@ impl<'a> Named<'a> {
 
 /// The names of allowed tools, those of this protocol's own apart; `None` if one of them is a hosted tool, which has
 /// none.
-fn names<'a>(
-    value: &mut Reader<'a>,
-    natives: &mut Vec<Native>,
-) -> Result<Option<Vec<Str<'a>>>, Error> {
+fn names<'a>(value: &mut Reader<'a>, natives: &mut Vec<Native>) -> Result<Option<Vec<Str<'a>>>, Error> {
     let mut names = Some(Vec::new());
     value.lenient_array(|tool| {
         let (mut named, mut kind) = (Named::default(), Str::EMPTY);

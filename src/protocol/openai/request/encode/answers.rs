@@ -3,8 +3,7 @@
 
 use super::Encoder;
 use crate::protocol::canonical::{
-    Action, Media, MediaKind, MediaSource, Part, PartKind, Role, Turn, Unsupported, fit_call_id,
-    said_by_user,
+    Action, Media, MediaKind, MediaSource, Part, PartKind, Role, Turn, Unsupported, fit_call_id, said_by_user,
 };
 use crate::protocol::json::{Str, Writer};
 use crate::protocol::{Protocol, RequestError};
