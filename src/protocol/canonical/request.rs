@@ -71,7 +71,8 @@ impl<'a> Request<'a> {
 
 impl Request<'_> {
     /// Whether there is anything but text in the conversation, tool results included.
-    pub(crate) fn has_media(&self) -> bool {
+    #[must_use]
+    pub fn has_media(&self) -> bool {
         fn is_media(part: &Part<'_>) -> bool {
             match &part.kind {
                 PartKind::Media(media) => !matches!(media.source, MediaSource::Text(_)),
