@@ -173,6 +173,95 @@ async fn t175_what_a_provider_could_not_answer_is_estimated_without_asking_it() 
     assert_eq!((reply.header("x-aiproxy-usage"), provider.count()), (Some("estimated"), 0));
 }
 
+/// A question with a medium, as each client sends it.
+fn with_media(client: Protocol, mime: &str, data: &str) -> Value {
+    let mut body = question(client, "What is this?", "", "", "");
+    match client {
+        Protocol::Anthropic => {
+            let kind = if mime == "application/pdf" { "document" } else { "image" };
+            let source = json!({"type": "base64", "media_type": mime, "data": data});
+            body["messages"][0]["content"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"type": kind, "source": source}));
+        }
+        Protocol::Gemini => {
+            let part = json!({"inlineData": {"mimeType": mime, "data": data}});
+            body["contents"][0]["parts"].as_array_mut().unwrap().push(part);
+        }
+        _ => {
+            let url = format!("data:{mime};base64,{data}");
+            let part = match mime {
+                "application/pdf" => json!({"type": "input_file", "filename": "a.pdf", "file_data": url}),
+                _ => json!({"type": "input_image", "image_url": url}),
+            };
+            body["input"][0]["content"].as_array_mut().unwrap().push(part);
+        }
+    }
+    body
+}
+
+const PDF: &str = "JVBERi0xLjcK";
+
+#[tokio::test]
+async fn t175_pictures_and_documents_are_counted_by_the_provider_that_will_see_them() {
+    for (client, path) in COUNTERS {
+        for (protocol, _) in COUNTERS.into_iter().filter(|(protocol, _)| *protocol != client) {
+            for (mime, data) in [("image/png", PNG), ("application/pdf", PDF)] {
+                let what = format!("{client} → {protocol}, {mime}");
+                let provider = Upstream::always(Answer::json(exact(protocol))).await;
+                let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+                let reply = Client::new(served.addr).send(post(path, with_media(client, mime, data))).await;
+                assert_eq!((count(client, &reply), reply.header("x-aiproxy-usage")), (7, None), "{what}");
+                let asked = provider.only().json().to_string();
+                assert!(asked.contains(data) && asked.contains(mime), "{what}: {asked}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn t175_media_that_a_counter_will_not_take_are_estimated() {
+    for (client, path) in COUNTERS {
+        for (protocol, _) in COUNTERS.into_iter().filter(|(protocol, _)| *protocol != client) {
+            for status in [400, 413, 415, 422] {
+                let what = format!("{client} → {protocol}, {status}");
+                let error = native::error(protocol, status, "cannot count this").to_string();
+                let provider = Upstream::always(Answer::whole(status, "application/json", error)).await;
+                let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+                let http = Client::new(served.addr);
+                let reply = http.send(post(path, with_media(client, "application/pdf", PDF))).await;
+                // A page.
+                assert!((1500..1600).contains(&count(client, &reply)), "{what}: {}", reply.text());
+                assert_eq!(reply.header("x-aiproxy-usage"), Some("estimated"), "{what}");
+                // Of text alone, that is the client's fault.
+                let reply = http.send(post(path, question(client, "Hi", "", "", ""))).await;
+                assert!((400..500).contains(&reply.status), "{what}: {}", reply.text());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn t175_sound_that_no_other_provider_takes_is_estimated_without_asking() {
+    for protocol in [Protocol::Anthropic, Protocol::Responses] {
+        let provider = Upstream::always(Answer::json(exact(protocol))).await;
+        let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+        let http = Client::new(served.addr);
+        let path = "/v1beta/models/m:countTokens";
+        let mut seconds = Vec::new();
+        for length in [1, 40_000] {
+            let body = with_media(Protocol::Gemini, "audio/mp3", &"SUQz".repeat(length));
+            let reply = http.send(post(path, body)).await;
+            assert_eq!(reply.header("x-aiproxy-usage"), Some("estimated"), "{protocol}");
+            seconds.push(count(Protocol::Gemini, &reply));
+        }
+        // 120 kB are seven seconds and a half, at 32 tokens each.
+        assert_eq!(seconds[1] - seconds[0], 7 * 32, "{protocol}: {seconds:?}");
+        assert_eq!(provider.count(), 0, "{protocol}");
+    }
+}
+
 #[tokio::test]
 async fn t175_a_request_that_cannot_be_counted_is_refused_in_the_clients_shape() {
     for (client, path) in COUNTERS {

@@ -95,3 +95,27 @@ async fn what_is_told_of_a_model_overrides_the_table() {
         assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, warnings), "{model}");
     }
 }
+
+#[tokio::test]
+async fn a_client_that_switches_on_what_only_anthropic_does_is_told_that_it_is_off() {
+    let provider = Upstream::always(Answer::json(native::document(Protocol::OpenAi))).await;
+    let served = Served::start(gateway([upstream("a", Protocol::OpenAi, &provider.url())])).await;
+    let client = Client::new(served.addr);
+    let named = Some("drop:anthropic-beta.context-management");
+    for (betas, warnings) in [
+        ("claude-code-20250219,interleaved-thinking-2025-05-14", None),
+        ("claude-code-20250219,context-management-2025-06-27", named),
+    ] {
+        let request = with(post("/v1/messages", exact()), "anthropic-beta", betas);
+        let reply = client.send(request).await;
+        assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, warnings), "{betas}");
+    }
+    // To Anthropic itself the header goes as it is.
+    let own = Upstream::always(Answer::json(native::document(Protocol::Anthropic))).await;
+    let served = Served::start(gateway([upstream("a", Protocol::Anthropic, &own.url())])).await;
+    let betas = "context-management-2025-06-27";
+    let request = with(post("/v1/messages", exact()), "anthropic-beta", betas);
+    let reply = Client::new(served.addr).send(request).await;
+    assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, None));
+    assert_eq!(own.only().header("anthropic-beta"), Some(betas));
+}

@@ -72,9 +72,13 @@ const VENDORS: [Vendor; 9] = [
         bend: |dialect| dialect.legacy_max_tokens = true,
         ..Vendor::openai_like("deepseek", &["DEEPSEEK_API_KEY"], "https://api.deepseek.com")
     },
-    // These two answer a member that they don't know with an error.
+    // These two answer a member that they don't know with an error. Mistral's streams tell their usage unasked, and
+    // `stream_options.include_usage` is refused (its API reference and SDK know `random_seed` and no `seed` either).
     Vendor {
-        bend: |dialect| (dialect.legacy_max_tokens, dialect.no_account_fields) = (true, true),
+        bend: |dialect| {
+            (dialect.legacy_max_tokens, dialect.no_account_fields) = (true, true);
+            (dialect.no_stream_options, dialect.random_seed) = (true, true);
+        },
         ..Vendor::openai_like("mistral", &["MISTRAL_API_KEY"], "https://api.mistral.ai")
     },
     Vendor {

@@ -23,6 +23,7 @@ mod tests;
 
 use super::Protocol;
 use super::canonical::{Format, Part, PartKind, ReasoningMode, Request, Tool, ToolKind};
+use super::crossing::in_words;
 use super::json::{Str, Writer};
 use family::{Costs, Family};
 
@@ -150,8 +151,13 @@ impl Sum {
                 }
                 self.parts(content);
             }
-            // Only its own protocol reads it: this upstream will not get it.
-            PartKind::Opaque { .. } | PartKind::WebSearchCall(_) => {}
+            // Only its own protocol reads it: other upstreams get no more of it than its words.
+            PartKind::Opaque { protocol, tag, raw } => {
+                if let Some(words) = in_words(*protocol, tag, raw) {
+                    self.plain(&words.text);
+                }
+            }
+            PartKind::WebSearchCall(_) => {}
         }
     }
 

@@ -110,12 +110,7 @@ mod tests {
 
     /// An envelope as another provider's answer leaves it with the client.
     fn sealed() -> String {
-        let state = Opaque {
-            provider: Provider::OpenAi,
-            kind: OpaqueKind::EncryptedContent,
-            value: Str::from("gAAAAB"),
-            item_id: None,
-        };
+        let state = Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, Str::from("gAAAAB"));
         envelope::seal(&state, &Str::EMPTY).as_escaped().to_owned()
     }
 

@@ -16,6 +16,7 @@ pub mod anthropic;
 pub mod canonical;
 mod client_dialect;
 mod count;
+mod crossing;
 mod endpoint;
 mod foreign;
 pub mod gemini;
@@ -32,7 +33,8 @@ use std::fmt;
 
 use canonical::restoration::{self, Restorer};
 use canonical::{
-    ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage, client_param,
+    Action, ErrorView, Event, Exchange, FaultKind, Losses, Request, Response, Unsupported, Usage,
+    client_param,
 };
 
 #[cfg(feature = "layers")]
@@ -204,6 +206,14 @@ pub fn encode_request(
     losses: &mut Losses,
     out: &mut Vec<u8>,
 ) -> Result<(), RequestError> {
+    let crossed = crossing::crossed(request, exchange, losses);
+    let request = crossed.as_ref().unwrap_or(request);
+    if !exchange.tool_names.is_empty() {
+        losses.add(Action::Rename, "tools.name");
+    }
+    for field in &request.approximations {
+        losses.add(Action::Approx, field);
+    }
     let written = match upstream {
         Protocol::Anthropic => anthropic::request::encode(request, exchange, target, losses, out),
         Protocol::OpenAi => openai::request::encode(request, exchange, target, losses, out),

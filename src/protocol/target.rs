@@ -7,6 +7,8 @@ mod limits;
 
 use limits::Limits;
 
+use super::canonical::ModelFamily;
+
 /// Where a request is going.
 #[derive(Clone, Debug)]
 pub struct Target<'t> {
@@ -34,6 +36,12 @@ impl<'t> Target<'t> {
             default_max_tokens: None,
             auto_cache: false,
         }
+    }
+
+    /// The family of its model.
+    #[must_use]
+    pub fn family(&self) -> ModelFamily {
+        ModelFamily::of(self.model, self.dialect.vertex)
     }
 }
 
@@ -79,6 +87,8 @@ pub struct Capabilities {
     pub structured_output: bool,
     /// OpenAI: a reasoning model (no sampling, `max_completion_tokens`, effort).
     pub reasoning_model: bool,
+    /// OpenAI: content parts take `prompt_cache_breakpoint` (2.11).
+    pub explicit_breakpoints: bool,
     /// Gemini: call ids are understood.
     pub call_ids: bool,
     /// Gemini: media inside function responses.
@@ -123,6 +133,7 @@ impl Capabilities {
         mid_system: false,
         structured_output: true,
         reasoning_model: false,
+        explicit_breakpoints: false,
         call_ids: true,
         media_in_results: true,
     };
@@ -255,6 +266,7 @@ pub struct Overrides {
     pub mid_system: Option<bool>,
     pub structured_output: Option<bool>,
     pub reasoning_model: Option<bool>,
+    pub explicit_breakpoints: Option<bool>,
     pub call_ids: Option<bool>,
     pub media_in_results: Option<bool>,
 }
@@ -276,6 +288,7 @@ impl Capabilities {
             mid_system: known.mid_system.unwrap_or(self.mid_system),
             structured_output: known.structured_output.unwrap_or(self.structured_output),
             reasoning_model: known.reasoning_model.unwrap_or(self.reasoning_model),
+            explicit_breakpoints: known.explicit_breakpoints.unwrap_or(self.explicit_breakpoints),
             call_ids: known.call_ids.unwrap_or(self.call_ids),
             media_in_results: known.media_in_results.unwrap_or(self.media_in_results),
         }
@@ -299,6 +312,8 @@ pub struct Dialect {
     pub no_account_fields: bool,
     /// Chat: takes `top_k`.
     pub accepts_top_k: bool,
+    /// Chat: calls the seed `random_seed`, as Mistral does, and refuses `seed`.
+    pub random_seed: bool,
     /// Responses: refuses `reasoning.summary`, as OpenAI does for organisations that are not verified.
     pub no_reasoning_summary: bool,
     /// Anthropic: refuses calls in the history of a request without tools.

@@ -172,6 +172,20 @@ pub fn all() -> Vec<Field> {
             ]}),
         ),
         (
+            "`server_tool_use` and its result, from another provider",
+            json!({"messages": [
+                {"role": "user", "content": "Hello"},
+                {"role": "assistant", "content": [
+                    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
+                    {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [
+                        {"type": "web_search_result", "url": "https://example.com", "title": "T", "encrypted_content": "", "page_age": null},
+                    ]},
+                    {"type": "text", "text": "Found."},
+                ]},
+                {"role": "user", "content": "And now?"},
+            ]}),
+        ),
+        (
             "`tool_use` and `tool_result`",
             step(call(), json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": "sunny"})),
         ),
@@ -190,6 +204,7 @@ pub fn all() -> Vec<Field> {
         ),
         ("`tool_result.cache_control`", result("cache_control", json!({"type": "ephemeral"}))),
         ("`tools`", tool(function())),
+        ("`tools[].name` of 70 characters", function_with("name", json!("f".repeat(70)))),
         (
             "`tools[].input_schema` without properties",
             tool(json!({"name": "f", "input_schema": {"type": "object"}})),

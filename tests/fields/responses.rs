@@ -157,6 +157,10 @@ pub fn all() -> Vec<Field> {
         ("`tools`: apply_patch", tool(json!({"type": "apply_patch"}))),
         ("`tools`: shell", tool(json!({"type": "shell"}))),
         (
+            "`tools`: shell, beside a function of that name",
+            json!({"tools": [{"type": "shell"}, {"type": "function", "name": "shell", "strict": false, "parameters": schema()}]}),
+        ),
+        (
             "`tools`: shell in a container",
             tool(json!({"type": "shell", "environment": {"type": "container_auto"}})),
         ),

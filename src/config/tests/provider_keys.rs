@@ -68,6 +68,7 @@ fn vendors_that_refuse_openais_newer_members_are_not_sent_them() {
     assert_eq!(of("openai"), Dialect::default());
     assert!(of("deepseek").legacy_max_tokens && !of("deepseek").no_account_fields);
     assert!(of("mistral").legacy_max_tokens && of("mistral").no_account_fields);
+    assert!(of("mistral").no_stream_options && of("mistral").random_seed && !of("groq").random_seed);
     assert!(!of("groq").legacy_max_tokens && of("groq").no_account_fields);
 }
 

@@ -42,6 +42,7 @@ fn entry_of(map: &Map<'_>) -> Vec<(String, Overrides)> {
         mid_system: flag("mid_system"),
         structured_output: flag("structured_output"),
         reasoning_model: flag("reasoning_model"),
+        explicit_breakpoints: flag("explicit_breakpoints"),
         call_ids: flag("call_ids"),
         media_in_results: flag("media_in_results"),
     };

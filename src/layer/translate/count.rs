@@ -57,7 +57,7 @@ where
             Some(whole) => whole,
             slot => match ready!(this.inner.poll(cx)).map_err(Into::into) {
                 Ok(response) => slot.insert(Whole::new(response.into_body())),
-                Err(error) if is_missing(&error, this.payload) => {
+                Err(error) if is_missing(&error, this.payload) || refuses_media(&error, this.payload) => {
                     return Poll::Ready(estimated(this.payload));
                 }
                 Err(error) => return Poll::Ready(Err(error)),
@@ -96,4 +96,18 @@ pub(super) fn is_missing(error: &Error, payload: &Payload) -> bool {
         StatusCode::NOT_FOUND => memmem::find(&answer.body, payload.model().as_bytes()).is_none(),
         _ => false,
     }
+}
+
+/// Whether another protocol's counter will not count media: not each of them takes all that its models do, and the
+/// client has asked for a number.
+fn refuses_media(error: &Error, payload: &Payload) -> bool {
+    let Error::Upstream(answer) = error else { return false };
+    let is_refusal = matches!(
+        answer.status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    );
+    is_refusal && read(payload).is_ok_and(|(_, request)| request.has_media())
 }

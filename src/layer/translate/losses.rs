@@ -8,6 +8,7 @@ use super::Settings;
 use crate::error::Error;
 use crate::layer::metrics::names;
 use crate::protocol::Protocol;
+use crate::protocol::anthropic::name_lost_betas;
 use crate::protocol::canonical::{ErrorView, FaultKind, Losses, client_param};
 
 /// Names what a translation could not carry (1.11).
@@ -15,6 +16,17 @@ pub(in crate::layer) const WARNINGS: HeaderName = HeaderName::from_static("x-aip
 
 /// Asks for a refusal wherever a warning would do: `1` or `true` (0.1).
 const STRICT: &str = "x-aiproxy-strict";
+
+/// What clients of Anthropic's switch on (2.1).
+const BETAS: &str = "anthropic-beta";
+
+/// Names what a client's headers ask for, and an upstream of another protocol does not do.
+pub(super) fn name_lost_headers(client: Protocol, headers: &HeaderMap, losses: &mut Losses) {
+    if client == Protocol::Anthropic {
+        let betas = headers.get_all(BETAS).into_iter().filter_map(|value| value.to_str().ok());
+        betas.for_each(|values| name_lost_betas(values, losses));
+    }
+}
 
 impl Settings {
     /// Counts what a request loses and names it for the client.

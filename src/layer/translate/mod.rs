@@ -50,6 +50,7 @@ use crate::seeds::Seeds;
 
 pub use future::ResponseFuture;
 pub(super) use losses::WARNINGS;
+use losses::name_lost_headers;
 use plan::{Plan, Unanswered};
 use relay::Asked;
 pub use state_store::StateStore;
@@ -285,8 +286,9 @@ impl<S> Translate<S> {
         let (parts, payload) = request.into_parts();
         let (_, mut canonical) = read(&payload)?;
         canonical.settle_hosted_tools(upstream, self.settings.hosted_tools, &mut Losses::default());
-        let exchange = Exchange::new(&canonical, payload.protocol(), upstream);
+        let mut exchange = Exchange::new(&canonical, payload.protocol(), upstream);
         let target = self.settings.target(payload.model());
+        exchange.family = target.family();
         Ok(encode_count(&canonical, &exchange, &target).map(|body| {
             let asked =
                 Payload::translated(upstream, Operation::CountTokens, payload.model(), false, body.into());
@@ -307,6 +309,7 @@ impl<S> Translate<S> {
         let (body, mut canonical) = read(&payload)?;
         canonical.stream = payload.stream();
         let mut losses = Losses::default();
+        name_lost_headers(payload.protocol(), &parts.headers, &mut losses);
         canonical.settle_hosted_tools(settings.upstream, settings.hosted_tools, &mut losses);
         let mut exchange = exchange(&canonical, &payload, settings.upstream, self.seeds.next());
         exchange.client_dialect = settings.client_dialect;
@@ -314,6 +317,7 @@ impl<S> Translate<S> {
             exchange.request_id = parts.extensions.get::<RequestId>().map(RequestId::to_string);
         }
         let target = settings.target(payload.model());
+        exchange.family = target.family();
         let has_calls = !canonical.tools.is_empty() || canonical.called_names().next().is_some();
         let scope = has_calls.then(|| self.scope(&parts.extensions, payload.model())).flatten();
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));

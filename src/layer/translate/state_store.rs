@@ -226,12 +226,8 @@ mod tests {
             arguments: "{}".into(),
             custom: false,
         });
-        call.opaque = Some(Opaque {
-            provider: Provider::Gemini,
-            kind: OpaqueKind::Signature,
-            item_id: None,
-            value: Str::from("s".repeat(bytes)),
-        });
+        call.opaque =
+            Some(Opaque::new(Provider::Gemini, OpaqueKind::Signature, Str::from("s".repeat(bytes))));
         let choices = vec![Choice { parts: vec![call], ..Choice::default() }];
         let mut state = None;
         Recorder::new(Protocol::Gemini, &Dialect::default(), usize::MAX)

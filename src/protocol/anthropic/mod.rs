@@ -26,16 +26,19 @@
 //! thinking block: in front of the call, or behind the text (section 1.8).
 
 pub(super) mod aggregate;
+mod betas;
 mod block;
 pub(super) mod error;
 mod finish;
 pub(super) mod observe;
 pub(super) mod request;
 pub(super) mod response;
-mod search;
+pub(super) mod search;
 mod state;
 pub(super) mod stream;
 pub(super) mod usage;
+
+pub use betas::name_lost_betas;
 
 /// The tool that a JSON schema is asked for with, where the model knows no structured output. Its
 /// calls come back as text.

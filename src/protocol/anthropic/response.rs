@@ -148,12 +148,12 @@ fn part(block: Block<'_>) -> Part<'_> {
 
 /// Anthropic's signature over visible reasoning.
 pub(super) fn signature(value: Str<'_>) -> Opaque<'_> {
-    Opaque { provider: Provider::Anthropic, kind: OpaqueKind::Signature, item_id: None, value }
+    Opaque::new(Provider::Anthropic, OpaqueKind::Signature, value)
 }
 
 /// The data of a redacted block.
 pub(super) fn redacted(value: Str<'_>) -> Opaque<'_> {
-    Opaque { provider: Provider::Anthropic, kind: OpaqueKind::Redacted, item_id: None, value }
+    Opaque::new(Provider::Anthropic, OpaqueKind::Redacted, value)
 }
 
 /// The id of the answer: the upstream's if it is one of this protocol, else made up.

@@ -3,6 +3,7 @@
 use super::block::Block;
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{WebSearchCall, WebSearchResult};
+use crate::protocol::crossing::Words;
 use crate::protocol::json::{Error, Kind, Later, Raw, Reader, Str, Writer};
 
 /// Calls that wait for their results. A search is told once it is over.
@@ -89,6 +90,41 @@ fn query(input: &str) -> Result<Option<Str<'_>>, Error> {
         Ok::<_, Error>(())
     })?;
     Ok(query)
+}
+
+/// What a block of a search says to other providers' models. The call says nothing that its findings do not say; of
+/// those, what Anthropic has encrypted is lost. What the gateway wrote for another provider's search holds nothing
+/// else (2.13).
+pub(crate) fn in_words(tag: &Str<'_>, raw: &Raw<'_>) -> Option<Words> {
+    let block = Block::read(&mut Reader::new(raw.as_str()), raw.as_str()).ok()?;
+    if *tag == "server_tool_use" {
+        return block.name.is_some_and(|name| name == "web_search").then(Words::default);
+    }
+    if *tag != "web_search_tool_result" {
+        return None;
+    }
+    let mut words = Words::default();
+    let Some(Later::Value(mut content)) = block.content else { return Some(words) };
+    let read = content.lenient_array(|found| {
+        let mut whole = found.clone();
+        if let Some(result) = WebSearchResult::read(found)? {
+            let title = result.title.unwrap_or_default();
+            words.text.push_str(&format!("\n[{}]({})", title.decode(), result.url.decode()));
+        }
+        whole.lenient_object(|key, value| {
+            let is_secret = key == "encrypted_content"
+                && value.lenient_string()?.is_some_and(|secret| !secret.is_empty());
+            if is_secret {
+                words.loss = Some("web_search_tool_result");
+            }
+            Ok::<_, Error>(())
+        })
+    });
+    if read.is_ok() && !words.text.is_empty() {
+        // Texts of one answer may be joined as they are.
+        words.text.push_str("\n\n");
+    }
+    Some(words)
 }
 
 /// Writes the block of the call; without a query if that comes in a delta.

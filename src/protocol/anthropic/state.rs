@@ -103,7 +103,7 @@ pub(super) enum Returned<'a> {
 /// Opens what a client sent back beside `text`.
 pub(super) fn open<'a>(value: Str<'a>, kind: OpaqueKind, text: &Str<'_>) -> Returned<'a> {
     let Some(opened) = envelope::open(&value) else {
-        return Returned::Own(Opaque { provider: Provider::Anthropic, kind, item_id: None, value });
+        return Returned::Own(Opaque::new(Provider::Anthropic, kind, value));
     };
     if opened.opaque.provider == Provider::Gemini
         && let Some(owner) = opened.opaque.item_id.clone()

@@ -7,8 +7,9 @@
 use std::mem;
 use std::sync::Arc;
 
+use super::Opaque;
 use super::event::{Delta, Event, PartHeader};
-use super::request::{Opaque, Part, PartKind, Provider, Request, Role, Turn};
+use super::request::{Part, PartKind, Request, Role, Turn};
 use super::response::Response;
 use super::restoration::Restoration;
 use crate::protocol::json::Str;
@@ -239,6 +240,7 @@ fn exact(opaque: &Opaque<'_>) -> Opaque<'static> {
     Opaque {
         provider: opaque.provider,
         kind: opaque.kind,
+        family: opaque.family,
         item_id: opaque.item_id.as_ref().map(copy),
         value: copy(&opaque.value),
     }
@@ -289,10 +291,7 @@ fn lacks_state(turn: &Turn<'_>, upstream: Protocol) -> bool {
     let has_state = |part: &Part<'_>| match (&part.opaque, upstream) {
         (None, Protocol::OpenAi) => matches!(part.kind, PartKind::Reasoning { .. }),
         (None, _) => false,
-        (Some(opaque), Protocol::Anthropic) => opaque.provider == Provider::Anthropic,
-        (Some(opaque), Protocol::Responses) => opaque.provider == Provider::OpenAi,
-        (Some(opaque), Protocol::Gemini) => opaque.provider == Provider::Gemini,
-        (Some(opaque), Protocol::OpenAi) => matches!(opaque.provider, Provider::None | Provider::Gemini),
+        (Some(opaque), upstream) => opaque.provider.is_behind(upstream),
     };
     turn.role == Role::Assistant
         && turn.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall { .. }))

@@ -5,17 +5,24 @@
 //! padding, because some clients decode and re-encode it (T099).
 //!
 //! ```text
-//! base64( 0xA1 0x9E | version 1 | provider | kind | item id length u16, bytes | text hash 8 B | value | check 4 B )
+//! base64( 0xA1 0x9E | version | provider | kind | family length u8, bytes | item id length u16, bytes
+//!       | text hash 8 B | value | check 4 B )
 //! ```
+//!
+//! Version 1, which is still written where the family of models is not known, has none.
 
 use memchr::memmem;
 use sha2::{Digest, Sha256};
 
 use super::media::{decode_base64, encode_base64};
-use super::request::{Opaque, OpaqueKind, Provider};
+use super::{ModelFamily, Opaque, OpaqueKind, Provider};
 use crate::protocol::json::Str;
 
-const MAGIC: [u8; 3] = [0xa1, 0x9e, 1];
+const MAGIC: [u8; 2] = [0xa1, 0x9e];
+
+/// Versions without and with a family of models.
+const WITHOUT_FAMILY: u8 = 1;
+const WITH_FAMILY: u8 = 2;
 
 /// What an envelope held.
 #[derive(Clone, Debug)]
@@ -44,7 +51,9 @@ fn hash(text: &Str<'_>) -> [u8; 8] {
 /// Wraps state that belongs to `text`.
 #[must_use]
 pub fn seal(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
+    let family = opaque.family.as_str();
     let mut bytes = MAGIC.to_vec();
+    bytes.push(if family.is_empty() { WITHOUT_FAMILY } else { WITH_FAMILY });
     bytes.push(match opaque.provider {
         Provider::None => 0,
         Provider::Anthropic => 1,
@@ -56,6 +65,10 @@ pub fn seal(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
         OpaqueKind::Redacted => 2,
         OpaqueKind::EncryptedContent => 3,
     });
+    if !family.is_empty() {
+        bytes.push(family.len() as u8);
+        bytes.extend_from_slice(family.as_bytes());
+    }
     let item = opaque.item_id.as_ref().map(|id| id.decode().into_owned()).unwrap_or_default();
     let item = item.as_bytes().get(..item.len().min(usize::from(u16::MAX))).unwrap_or_default();
     bytes.extend_from_slice(&(item.len() as u16).to_be_bytes());
@@ -67,13 +80,13 @@ pub fn seal(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
     Str::from_escaped(encode_base64(&bytes))
 }
 
-/// How every envelope starts, whichever alphabet it comes back in: [`MAGIC`] in base64.
-const BEGINNING: &str = "oZ4B";
+/// How envelopes start, whichever alphabet they come back in: [`MAGIC`] and the version in base64.
+const BEGINNINGS: [&str; 2] = ["oZ4B", "oZ4C"];
 
 /// Whether some string in a JSON document is an envelope of ours.
 #[must_use]
 pub fn is_within(document: &[u8]) -> bool {
-    memmem::find_iter(document, b"\"oZ4B").any(|at| {
+    memmem::find_iter(document, b"\"oZ4").any(|at| {
         let text = document.get(at + 1..).unwrap_or_default();
         let end = memchr::memchr(b'"', text).unwrap_or(text.len());
         let text = std::str::from_utf8(text.get(..end).unwrap_or_default());
@@ -85,7 +98,7 @@ pub fn is_within(document: &[u8]) -> bool {
 #[must_use]
 pub fn open(value: &Str<'_>) -> Option<Opened> {
     let text = value.decode();
-    if !text.starts_with(BEGINNING) {
+    if !BEGINNINGS.iter().any(|beginning| text.starts_with(beginning)) {
         return None;
     }
     let bytes = decode_base64(&text)?;
@@ -94,8 +107,18 @@ pub fn open(value: &Str<'_>) -> Option<Opened> {
         return None;
     }
     let rest = body.strip_prefix(&MAGIC)?;
+    let (&version, rest) = rest.split_first()?;
     let (&provider, rest) = rest.split_first()?;
     let (&kind, rest) = rest.split_first()?;
+    let (family, rest) = match version {
+        WITHOUT_FAMILY => (ModelFamily::UNKNOWN, rest),
+        WITH_FAMILY => {
+            let (&length, rest) = rest.split_first()?;
+            let (tag, rest) = rest.split_at_checked(usize::from(length))?;
+            (ModelFamily::of_tag(tag), rest)
+        }
+        _ => return None,
+    };
     let (length, rest) = rest.split_first_chunk::<2>()?;
     let (item, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
     let (text_hash, raw) = rest.split_first_chunk::<8>()?;
@@ -113,6 +136,7 @@ pub fn open(value: &Str<'_>) -> Option<Opened> {
             3 => OpaqueKind::EncryptedContent,
             _ => return None,
         },
+        family,
         item_id: (!item.is_empty()).then(|| Str::from(String::from_utf8_lossy(item).into_owned())),
         value: Str::from(String::from_utf8(raw.to_vec()).ok()?),
     };
@@ -126,26 +150,47 @@ mod tests {
     #[test]
     fn t099_state_survives_the_trip_in_either_alphabet() {
         let text = Str::from("thinking ü");
-        let opaque = Opaque {
-            provider: Provider::OpenAi,
-            kind: OpaqueKind::EncryptedContent,
-            item_id: Some("rs_1".into()),
-            value: "gAAAA?>~-_".into(),
-        };
-        let sealed = seal(&opaque, &text);
-        let url_safe = sealed.as_escaped().replace('+', "-").replace('/', "_").replace('=', "");
-        for form in [sealed.as_escaped(), &url_safe] {
-            let opened = open(&Str::from(form)).unwrap();
-            assert_eq!(opened.opaque.value, "gAAAA?>~-_");
-            assert_eq!(opened.opaque.item_id.as_ref().unwrap(), &"rs_1");
-            assert!(opened.matches(&text));
-            assert!(!opened.matches(&"altered".into()));
+        let state = Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA?>~-_".into());
+        let opaque = Opaque { item_id: Some("rs_1".into()), ..state };
+        for family in
+            [ModelFamily::UNKNOWN, ModelFamily::of("gpt-5.2", false), ModelFamily::of("glm-5", false)]
+        {
+            let sealed = seal(&Opaque { family, ..opaque.clone() }, &text);
+            assert!(is_within(format!(r#"{{"signature":"{}"}}"#, sealed.as_escaped()).as_bytes()));
+            let url_safe = sealed.as_escaped().replace('+', "-").replace('/', "_").replace('=', "");
+            for form in [sealed.as_escaped(), &url_safe] {
+                let opened = open(&Str::from(form)).unwrap();
+                assert_eq!(opened.opaque.value, "gAAAA?>~-_");
+                assert_eq!(opened.opaque.item_id.as_ref().unwrap(), &"rs_1");
+                assert_eq!(opened.opaque.family, family);
+                assert!(opened.matches(&text));
+                assert!(!opened.matches(&"altered".into()));
+            }
         }
     }
 
     #[test]
+    fn t104_envelopes_written_before_models_had_families_still_open() {
+        // Of "gAAAA", for the text "why".
+        let opened = open(&Str::from("oZ4BAgMABHJzXzEr4jxYXxXl/WdBQUFBPK9MKA==")).unwrap();
+        assert!(opened.matches(&"why".into()));
+        assert_eq!((opened.opaque.value, opened.opaque.family), ("gAAAA".into(), ModelFamily::UNKNOWN));
+    }
+
+    #[test]
     fn t104_foreign_values_are_not_ours() {
-        for foreign in ["", "EqQBCgIYAhIM", "oZ4B", "oZ4BAAAAAAAAAAAAAAAAAAAAAAAA"] {
+        let state = Opaque::new(Provider::Anthropic, OpaqueKind::Signature, "EqQB".into());
+        let family = ModelFamily::of("claude-opus-5", false);
+        let whole = seal(&Opaque { family, ..state }, &"a".into());
+        for length in 0..whole.len() {
+            assert!(open(&Str::from(&whole.as_escaped()[..length])).is_none(), "{length}");
+        }
+        let later = decode_base64(whole.as_escaped()).unwrap();
+        let mut later = later[..later.len() - 4].to_vec();
+        later[2] = 3;
+        later.extend_from_slice(&Sha256::digest(&later)[..4]);
+        assert!(open(&Str::from(encode_base64(&later))).is_none(), "of a version that nobody has written");
+        for foreign in ["", "EqQBCgIYAhIM", "oZ4B", "oZ4C", "oZ4BAAAAAAAAAAAAAAAAAAAAAAAA"] {
             assert!(open(&Str::from(foreign)).is_none());
         }
     }

@@ -8,9 +8,9 @@
 //! `Start` comes once and first; `End` or `Error` once and last. Within a choice one part is open at
 //! a time. Parts are numbered densely from 0 per choice; no upstream index ever reaches a client.
 
+use super::Opaque;
 use super::error::ErrorView;
 use super::logprob::TokenLogprob;
-use super::request::Opaque;
 use super::response::{Citation, Finish};
 use super::search_call::WebSearchCall;
 use super::usage::Usage;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::ModelFamily;
 use super::request::{Request, ToolKind};
 use super::restoration::Restoration;
 use crate::protocol::json::Str;
@@ -17,6 +18,10 @@ pub struct Exchange {
     pub client: Protocol,
     /// What the upstream speaks.
     pub upstream: Protocol,
+    /// Who reads the state that comes with the answer, and made what may go back; [`Target::family`] knows.
+    ///
+    /// [`Target::family`]: crate::protocol::Target::family
+    pub family: ModelFamily,
     /// The model name for the answer, when routing renamed the model; else the upstream's is used.
     pub model: Option<String>,
     /// Whether the client asked for a stream.
@@ -29,8 +34,8 @@ pub struct Exchange {
     pub tool_names: NameMap,
     /// The client's names of free-text tools: their calls go back as custom calls.
     pub custom_tools: Vec<String>,
-    /// Types of the client's own tools that went as functions: their calls go back in the native shape.
-    pub client_tools: Vec<String>,
+    /// Names and types of the client's own tools that went as functions: their calls go back in the native shape.
+    pub client_tools: Vec<(String, String)>,
     /// Members that a Responses answer repeats of its request, with raw JSON values.
     pub echo: Vec<(&'static str, String)>,
     /// Seconds since 1970, for answers that carry a date of their own.
@@ -55,10 +60,15 @@ impl Exchange {
             Protocol::Anthropic | Protocol::Gemini => request.reasoning.visibility == Visibility::Shown,
         };
         let callable = request.tools.iter().filter(|t| !matches!(t.kind, ToolKind::Hosted { .. }));
-        let tool_names = NameMap::new(upstream, callable.map(|t| &t.name).chain(request.called_names()));
+        // Anthropic's own search has a name among the tools, which is a name that functions may have elsewhere.
+        let has_search = upstream == Protocol::Anthropic && client != upstream && request.searches_web();
+        let reserved = has_search.then_some("web_search");
+        let names = callable.map(|t| &t.name).chain(request.called_names());
+        let tool_names = NameMap::new(upstream, names, reserved);
         Exchange {
             client,
             upstream,
+            family: ModelFamily::UNKNOWN,
             model: None,
             stream: request.stream,
             include_usage: request.include_usage,
@@ -73,7 +83,9 @@ impl Exchange {
                 .tools
                 .iter()
                 .filter_map(|t| match &t.kind {
-                    ToolKind::Client { tag, .. } => Some(tag.decode().into_owned()),
+                    ToolKind::Client { tag, .. } => {
+                        Some((t.name.decode().into_owned(), tag.decode().into_owned()))
+                    }
                     _ => None,
                 })
                 .collect(),
@@ -106,10 +118,16 @@ pub struct NameMap {
 }
 
 impl NameMap {
-    /// Fits `names` to the rules of `upstream`.
-    pub fn new<'n, 'a: 'n>(upstream: Protocol, names: impl Iterator<Item = &'n Str<'a>>) -> Self {
+    /// Fits `names` to the rules of `upstream`; one that is `reserved` there becomes another.
+    pub fn new<'n, 'a: 'n>(
+        upstream: Protocol,
+        names: impl Iterator<Item = &'n Str<'a>>,
+        reserved: Option<&str>,
+    ) -> Self {
         let mut map = NameMap::default();
+        // By name at the upstream: the client's. What is reserved is nobody's.
         let mut taken: HashMap<String, String> = HashMap::new();
+        taken.extend(reserved.map(|name| (name.to_owned(), String::new())));
         for name in names {
             let name = name.decode();
             // A history says the same few names over and over.
@@ -264,7 +282,7 @@ mod tests {
     fn t080_names_fit_and_come_back() {
         let long = "x".repeat(70);
         let names: Vec<Str<'_>> = ["ok", "a.b", "a/b", &long].map(Str::from).to_vec();
-        let map = NameMap::new(Protocol::OpenAi, names.iter());
+        let map = NameMap::new(Protocol::OpenAi, names.iter(), None);
         let mut seen = Vec::new();
         for name in &names {
             let sent = map.upstream(name);

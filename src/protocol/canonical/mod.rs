@@ -7,6 +7,7 @@
 //! The order of fields and the vocabulary are those of the specification: request, parts, tools,
 //! answer, stream events, usage, finish reasons, errors, losses.
 
+mod breakpoint;
 mod cache_key;
 mod call_state;
 mod client_param;
@@ -19,6 +20,8 @@ mod hosted;
 mod logprob;
 mod losses;
 pub mod media;
+mod model_family;
+mod opaque;
 mod overflow;
 mod request;
 mod response;
@@ -31,6 +34,7 @@ mod stop;
 mod usage;
 mod wording;
 
+pub(in crate::protocol) use breakpoint::write_breakpoint;
 pub use call_state::{CallState, Recorder, last_said, restore};
 pub(crate) use client_param::client_param;
 pub use error::{ErrorView, FaultKind, Unsupported};
@@ -42,11 +46,13 @@ pub use hosted::HostedTools;
 pub use logprob::TokenLogprob;
 pub(in crate::protocol) use logprob::read_logprob;
 pub use losses::{Action, Loss, Losses};
+pub use model_family::ModelFamily;
+pub use opaque::{Opaque, OpaqueKind, Provider};
 pub use overflow::Overflow;
 pub use request::{
-    Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Opaque, OpaqueKind,
-    Output, Part, PartKind, Provider, Reasoning, ReasoningMode, Request, Role, Sampling, Service, State,
-    SystemBlock, Tool, ToolChoice, ToolKind, Turn, Visibility,
+    Allowed, Cache, CacheMark, Effort, Format, Identity, Media, MediaKind, MediaSource, Output, Part,
+    PartKind, Reasoning, ReasoningMode, Request, Role, Sampling, Service, State, SystemBlock, Tool,
+    ToolChoice, ToolKind, Turn, Visibility,
 };
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
 pub use restoration::Restoration;
@@ -57,4 +63,4 @@ pub use sequence::Sequencer;
 pub(crate) use stop::most_stops;
 pub use stop::{StopFilter, take_untaken};
 pub use usage::Usage;
-pub(in crate::protocol) use wording::marked_system;
+pub(in crate::protocol) use wording::{marked_system, said_by_user};

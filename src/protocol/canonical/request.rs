@@ -2,7 +2,7 @@
 
 use super::search::WebSearch;
 use super::search_call::WebSearchCall;
-use super::{Action, Losses, Unsupported};
+use super::{Action, Losses, Opaque, Unsupported};
 use crate::protocol::Protocol;
 use crate::protocol::json::{Number, Raw, Str};
 
@@ -44,6 +44,8 @@ pub struct Request<'a> {
     /// Top-level fields that have no place here: key and raw value. Dropped with a warning towards
     /// another protocol (T149), unless the decoder knows better.
     pub extras: Vec<(Str<'a>, Raw<'a>)>,
+    /// What the hub holds in another shape than the client gave it, by the name under which that is told.
+    pub approximations: Vec<&'static str>,
     /// What an answer in the client's protocol must repeat of its request: key and raw value
     /// (Responses repeats `tools`, `tool_choice`, `instructions`, …; T181).
     pub echo: Vec<(&'static str, Raw<'a>)>,
@@ -68,6 +70,19 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
+    /// Whether there is anything but text in the conversation, tool results included.
+    #[must_use]
+    pub fn has_media(&self) -> bool {
+        fn is_media(part: &Part<'_>) -> bool {
+            match &part.kind {
+                PartKind::Media(media) => !matches!(media.source, MediaSource::Text(_)),
+                PartKind::ToolResult { content, .. } => content.iter().any(is_media),
+                _ => false,
+            }
+        }
+        self.turns.iter().flat_map(|turn| &turn.parts).any(is_media)
+    }
+
     /// Refuses members of the client's own protocol that stand for more than a preference (2.12): where they
     /// run, what they may reach, what comes out.
     ///
@@ -284,66 +299,6 @@ pub enum CacheMark {
     FiveMinutes,
     /// One hour.
     OneHour,
-}
-
-/// Who made an opaque value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    /// Nobody: reasoning text without state.
-    None,
-    /// Anthropic.
-    Anthropic,
-    /// OpenAI.
-    OpenAi,
-    /// Google.
-    Gemini,
-}
-
-/// What an opaque value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpaqueKind {
-    /// A signature over visible reasoning.
-    Signature,
-    /// The data of a redacted block.
-    Redacted,
-    /// Encrypted reasoning.
-    EncryptedContent,
-}
-
-/// State that goes back to its issuer bit for bit, or not at all.
-#[derive(Clone, Debug)]
-pub struct Opaque<'a> {
-    /// Who made it.
-    pub provider: Provider,
-    /// What it is.
-    pub kind: OpaqueKind,
-    /// The item id that it is bound to (Responses).
-    pub item_id: Option<Str<'a>>,
-    /// The value as it stood on the wire.
-    pub value: Str<'a>,
-}
-
-impl Opaque<'_> {
-    /// No state: in an envelope it says that the gateway wrote what it stands on.
-    pub(crate) const NOTHING: Opaque<'static> =
-        Opaque { provider: Provider::None, kind: OpaqueKind::Signature, item_id: None, value: Str::EMPTY };
-
-    /// Whether there is no state.
-    #[must_use]
-    pub(crate) fn is_nothing(&self) -> bool {
-        self.provider == Provider::None && self.value.is_empty()
-    }
-
-    /// Detaches the value from its document.
-    #[must_use]
-    pub fn into_owned(self) -> Opaque<'static> {
-        Opaque {
-            provider: self.provider,
-            kind: self.kind,
-            item_id: self.item_id.map(Str::into_owned),
-            value: self.value.into_owned(),
-        }
-    }
 }
 
 impl Tool<'_> {

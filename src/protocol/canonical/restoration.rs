@@ -1,12 +1,13 @@
 //! Calls on their way back: ids that the conversation does not have yet (T092), arguments without the object
-//! that the upstream demanded around them (T081).
+//! that the upstream demanded around them (T081). And state is named after the models that read it (1.8).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{
-    Delta, Event, Exchange, NameMap, PartHeader, PartKind, Request, Response, Tool, ToolKind, derived_id,
+    Delta, Event, Exchange, ModelFamily, NameMap, Opaque, PartHeader, PartKind, PartMeta, Request, Response,
+    Tool, ToolKind, derived_id,
 };
 use crate::protocol::Protocol;
 use crate::protocol::json::{Error, Raw, Reader, Str};
@@ -80,7 +81,9 @@ impl Restoration {
 pub(crate) fn response<'a>(response: &Response<'a>, exchange: &Exchange) -> Option<Response<'a>> {
     let known = &exchange.restoration;
     let mut parts = response.choices.iter().flat_map(|choice| &choice.parts);
+    let has_family = exchange.family != ModelFamily::UNKNOWN;
     let is_other = parts.any(|part| match &part.kind {
+        _ if has_family && part.opaque.is_some() => true,
         PartKind::ToolCall { id, name, .. } => known.is_wrapped(name) || known.fresh_id(id).is_some(),
         _ => false,
     });
@@ -89,6 +92,9 @@ pub(crate) fn response<'a>(response: &Response<'a>, exchange: &Exchange) -> Opti
     }
     let mut restored = response.clone();
     for part in restored.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+        if let Some(opaque) = &mut part.opaque {
+            opaque.family = exchange.family;
+        }
         let PartKind::ToolCall { id, name, arguments, .. } = &mut part.kind else { continue };
         if let Some(fresh) = known.fresh_id(id) {
             *id = fresh;
@@ -106,6 +112,7 @@ pub(crate) fn response<'a>(response: &Response<'a>, exchange: &Exchange) -> Opti
 #[derive(Debug)]
 pub(crate) struct Restorer {
     known: Arc<Restoration>,
+    family: ModelFamily,
     /// The arguments so far of the open call, if they come in a wrapper: they are told when they are whole.
     held: Option<Str<'static>>,
 }
@@ -113,11 +120,17 @@ pub(crate) struct Restorer {
 impl Restorer {
     /// For the answer of this exchange.
     pub(crate) fn new(exchange: &Exchange) -> Self {
-        Restorer { known: exchange.restoration.clone(), held: None }
+        Restorer { known: exchange.restoration.clone(), family: exchange.family, held: None }
     }
 
     /// Hands on `event`, restored.
     pub(crate) fn event(&mut self, event: &Event<'_>, mut sink: impl FnMut(&Event<'_>)) {
+        if let Event::PartMeta { choice, part, meta } = event
+            && self.family != ModelFamily::UNKNOWN
+        {
+            let opaque = Opaque { family: self.family, ..meta.opaque.clone() };
+            return sink(&Event::PartMeta { choice: *choice, part: *part, meta: PartMeta { opaque } });
+        }
         if self.known.is_empty() {
             return sink(event);
         }

@@ -1,6 +1,6 @@
 //! What the gateway says in a conversation in its own words, where a protocol or a model has no member for it.
 
-use super::Format;
+use super::{Format, Part, PartKind, Role, Turn};
 use crate::protocol::Capabilities;
 use crate::protocol::json::Str;
 
@@ -10,6 +10,16 @@ pub(in crate::protocol) fn marked_system(text: &Str<'_>) -> Str<'static> {
     marked.push(text);
     marked.push(&Str::from_escaped(r"\n</system>"));
     marked
+}
+
+/// A system turn in mid-conversation as one of the user's, where it stands.
+pub(in crate::protocol) fn said_by_user<'t>(turn: &'t Turn<'_>) -> Turn<'t> {
+    let marked = |part: &'t Part<'_>| match &part.kind {
+        PartKind::Text { text } if text.is_empty() => None,
+        PartKind::Text { text } => Some(Part { cache: part.cache, ..Part::text(marked_system(text)) }),
+        _ => Some(part.clone()),
+    };
+    Turn { role: Role::User, parts: turn.parts.iter().filter_map(marked).collect() }
 }
 
 impl Format<'_> {

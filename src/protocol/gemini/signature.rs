@@ -10,7 +10,7 @@ pub(super) const SENTINEL: &str = "skip_thought_signature_validator";
 
 /// A native signature.
 pub(super) fn native(value: Str<'_>) -> Opaque<'_> {
-    Opaque { provider: Provider::Gemini, kind: OpaqueKind::Signature, item_id: None, value }
+    Opaque::new(Provider::Gemini, OpaqueKind::Signature, value)
 }
 
 /// What a client's history holds in a signature slot.
@@ -42,8 +42,8 @@ pub(super) fn for_client(opaque: &Opaque<'_>, text: &Str<'_>) -> Str<'static> {
 /// The value for a client's slot on a call. The first call of an answer that another provider gave is marked: should
 /// it ever be sent to a model of Google's, that demands a signature there (T100).
 pub(super) fn for_call(opaque: Option<&Opaque<'_>>, is_marked: bool) -> Option<Str<'static>> {
-    let marked = is_marked.then_some(&Opaque::NOTHING);
-    opaque.or(marked).map(|opaque| for_client(opaque, &Str::EMPTY))
+    let nothing = Opaque::NOTHING;
+    opaque.or(is_marked.then_some(&nothing)).map(|opaque| for_client(opaque, &Str::EMPTY))
 }
 
 /// The value for the upstream: only what Google made, in the standard alphabet (T099: the Python SDK

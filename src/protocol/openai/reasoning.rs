@@ -40,7 +40,7 @@ impl<'a> Entry<'a> {
             (None, Some(data)) => (data, OpaqueKind::EncryptedContent),
             (None, None) => return None,
         };
-        Some(Opaque { provider: Provider::None, kind, item_id: None, value: value.clone() })
+        Some(Opaque::new(Provider::None, kind, value.clone()))
     }
 }
 
@@ -188,7 +188,7 @@ pub(super) fn google_signature<'a>(value: &mut Reader<'a>) -> Result<Option<Opaq
     })?;
     Ok(found.map(|value| match envelope::open(&value) {
         Some(opened) => opened.opaque,
-        None => Opaque { provider: Provider::Gemini, kind: OpaqueKind::Signature, item_id: None, value },
+        None => Opaque::new(Provider::Gemini, OpaqueKind::Signature, value),
     }))
 }
 

@@ -171,10 +171,8 @@ impl<'a> ItemPart<'a> {
 /// The encrypted reasoning of an item, bound to its id (T105).
 fn encrypted_state<'a>(value: Str<'a>, id: Str<'a>) -> Option<Opaque<'a>> {
     (!value.is_empty()).then(|| Opaque {
-        provider: Provider::OpenAi,
-        kind: OpaqueKind::EncryptedContent,
         item_id: (!id.is_empty()).then_some(id),
-        value,
+        ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, value)
     })
 }
 

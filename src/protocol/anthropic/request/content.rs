@@ -19,12 +19,20 @@ pub(super) struct Content<'a> {
     pending: HashMap<String, Opaque<'static>>,
     /// Whether reasoning came back altered.
     pub(super) mutated: bool,
+    /// Whether a search result has become text.
+    pub(super) has_search_result: bool,
 }
 
 impl<'a> Content<'a> {
     /// `document` is what the readers given to [`read`](Self::read) read.
     pub(super) fn new(document: &'a str) -> Self {
-        Content { document, parts: Vec::new(), pending: HashMap::new(), mutated: false }
+        Content {
+            document,
+            parts: Vec::new(),
+            pending: HashMap::new(),
+            mutated: false,
+            has_search_result: false,
+        }
     }
 
     /// Reads a string, a list of blocks, one block, or `null`: all are sent in the wild (T135).
@@ -173,6 +181,7 @@ impl<'a> Content<'a> {
         let mut inner = Content::new(self.document);
         // Results do not nest: what looks like one inside is an unknown block.
         inner.nested(block.content.clone(), Self::leaf)?;
+        self.has_search_result |= inner.has_search_result;
         let kind = PartKind::ToolResult {
             call_id,
             name: None,
@@ -205,6 +214,7 @@ impl<'a> Content<'a> {
                 text.push(more);
             }
         }
+        self.has_search_result = true;
         self.push(PartKind::Text { text }, block);
         Ok(())
     }

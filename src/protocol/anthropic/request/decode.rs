@@ -122,6 +122,9 @@ impl<'a> Decoder<'a> {
         if parts.mutated {
             self.note("reasoning.mutated");
         }
+        if parts.has_search_result && self.request.approximations.is_empty() {
+            self.request.approximations.push("search_result");
+        }
         self.turn(role, parts);
         Ok(())
     }

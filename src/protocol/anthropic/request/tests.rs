@@ -233,10 +233,8 @@ fn history(signature: &Str<'_>, thinking: &str) -> String {
 #[test]
 fn t099_foreign_state_comes_back_to_its_issuer() {
     let opaque = Opaque {
-        provider: Provider::OpenAi,
-        kind: OpaqueKind::EncryptedContent,
         item_id: Some("rs_1".into()),
-        value: "gAAAA".into(),
+        ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA".into())
     };
     let sealed = envelope::seal(&opaque, &"why".into());
     let body = history(&sealed, "why");
@@ -258,12 +256,7 @@ fn t099_foreign_state_comes_back_to_its_issuer() {
 
 #[test]
 fn t101_a_signature_of_gemini_finds_its_call() {
-    let opaque = Opaque {
-        provider: Provider::Gemini,
-        kind: OpaqueKind::Signature,
-        item_id: None,
-        value: "Q2c=".into(),
-    };
+    let opaque = Opaque::new(Provider::Gemini, OpaqueKind::Signature, "Q2c=".into());
     let sealed = super::super::state::bind_call(&opaque, &"call_1".into());
     let body = history(&sealed, "");
     let request = decode(&body).unwrap();

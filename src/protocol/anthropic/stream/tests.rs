@@ -305,7 +305,7 @@ fn end<'a>(part: u32) -> Event<'a> {
 }
 
 fn meta<'a>(part: u32, provider: Provider, value: &'a str) -> Event<'a> {
-    let opaque = Opaque { provider, kind: OpaqueKind::Signature, item_id: None, value: value.into() };
+    let opaque = Opaque::new(provider, OpaqueKind::Signature, value.into());
     Event::PartMeta { choice: 0, part, meta: PartMeta { opaque } }
 }
 

@@ -1,8 +1,8 @@
 use super::*;
-use crate::protocol::canonical::{Choice, OpaqueKind};
+use crate::protocol::canonical::{Choice, OpaqueKind, Provider};
 
 fn state(provider: Provider, value: &'static str) -> Option<Opaque<'static>> {
-    Some(Opaque { provider, kind: OpaqueKind::Signature, item_id: None, value: value.into() })
+    Some(Opaque::new(provider, OpaqueKind::Signature, value.into()))
 }
 
 fn thought(text: &'static str, opaque: Option<Opaque<'static>>) -> Part<'static> {

@@ -346,12 +346,7 @@ fn t006_t008_t009_the_bytes_of_a_text_stream() {
 }
 
 fn reasoning_and_call() -> Vec<Event<'static>> {
-    let opaque = Opaque {
-        provider: Provider::Anthropic,
-        kind: OpaqueKind::Signature,
-        item_id: None,
-        value: "EqQB".into(),
-    };
+    let opaque = Opaque::new(Provider::Anthropic, OpaqueKind::Signature, "EqQB".into());
     let mut events = vec![
         start(),
         begin(0, PartHeader::Reasoning),
@@ -387,10 +382,8 @@ fn t114_thoughts_that_were_not_asked_for_stay_here() {
     assert!(!got.contains("Need") && !got.contains("\"thought\""), "{got}");
     // Encrypted reasoning is of use without its text.
     let opaque = Opaque {
-        provider: Provider::OpenAi,
-        kind: OpaqueKind::EncryptedContent,
         item_id: Some("rs_1".into()),
-        value: "gAAAA".into(),
+        ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, "gAAAA".into())
     };
     let [done, over] = finish(FinishReason::Stop);
     let meta = Event::PartMeta { choice: 0, part: 0, meta: PartMeta { opaque } };

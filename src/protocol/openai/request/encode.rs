@@ -72,7 +72,8 @@ fn is_official(dialect: &Dialect) -> bool {
         || dialect.no_stream_options
         || dialect.no_content_arrays
         || dialect.no_account_fields
-        || dialect.accepts_top_k)
+        || dialect.accepts_top_k
+        || dialect.random_seed)
 }
 
 struct Encoder<'e> {
@@ -86,6 +87,11 @@ impl Encoder<'_> {
     /// Whether the client speaks Chat too: its own extensions may go on.
     fn is_native(&self) -> bool {
         self.exchange.client == Protocol::OpenAi
+    }
+
+    /// Whether cache marks can be carried.
+    fn takes_breakpoints(&self) -> bool {
+        self.target.capabilities.explicit_breakpoints && !self.target.dialect.no_content_arrays
     }
 
     fn stream(&self, w: &mut Writer<'_>) {
@@ -230,7 +236,7 @@ impl Encoder<'_> {
             None => {}
         }
         if let Some(seed) = &sampling.seed {
-            w.key("seed").number(seed);
+            w.key(if self.target.dialect.random_seed { "random_seed" } else { "seed" }).number(seed);
         }
         match &sampling.top_k {
             Some(top_k) if takes && self.target.dialect.accepts_top_k => {

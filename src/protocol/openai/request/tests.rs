@@ -251,12 +251,7 @@ fn t116_reasoning_alone_is_no_message_and_goes_back_only_where_it_is_wanted() {
     let thought = |provider: Option<Provider>| Part {
         kind: PartKind::Reasoning { text: "hm".into(), redacted: false },
         cache: None,
-        opaque: provider.map(|provider| Opaque {
-            provider,
-            kind: OpaqueKind::Signature,
-            item_id: None,
-            value: Str::EMPTY,
-        }),
+        opaque: provider.map(|provider| Opaque::new(provider, OpaqueKind::Signature, Str::EMPTY)),
     };
     let request = Request {
         turns: vec![
@@ -430,12 +425,7 @@ fn t143_long_user_names_become_their_hash() {
 
 #[test]
 fn t099_state_in_reasoning_details_comes_back_whole_or_not_at_all() {
-    let opaque = Opaque {
-        provider: Provider::Anthropic,
-        kind: OpaqueKind::Signature,
-        item_id: None,
-        value: "EqQB+/=".into(),
-    };
+    let opaque = Opaque::new(Provider::Anthropic, OpaqueKind::Signature, "EqQB+/=".into());
     let sealed = envelope::seal(&opaque, &"think".into());
     let body = |text: &str| {
         json!({"model":"m","messages":[{"role":"assistant","content":"x","reasoning_content":"think",

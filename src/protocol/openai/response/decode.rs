@@ -166,7 +166,7 @@ impl<'a> MessageFields<'a> {
 /// Marks reasoning without state as made by a Chat server: it may go back to one, and nowhere else
 /// (section 1.8, provider 0).
 pub(in crate::protocol::openai) const OURS: Opaque<'static> =
-    Opaque { provider: Provider::None, kind: OpaqueKind::Signature, item_id: None, value: Str::EMPTY };
+    Opaque::new(Provider::None, OpaqueKind::Signature, Str::EMPTY);
 
 fn concat<'a>(texts: Vec<Str<'a>>) -> Str<'a> {
     let mut texts = texts.into_iter();

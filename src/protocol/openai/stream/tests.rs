@@ -407,7 +407,7 @@ fn t047_t172_nothing_follows_an_error() {
 }
 
 fn rich() -> Vec<Event<'static>> {
-    let opaque = |provider, kind| Opaque { provider, kind, item_id: None, value: "sig".into() };
+    let opaque = |provider, kind| Opaque::new(provider, kind, "sig".into());
     let meta = |part, opaque| Event::PartMeta { choice: 0, part, meta: PartMeta { opaque } };
     let citation =
         Citation { url: "https://x.test".into(), title: None, cited_text: None, range: Some((0, 1)) };

@@ -5,8 +5,11 @@ use super::input::Conversation;
 use super::tools::{self, Toolbox};
 use super::{DEFERRED, MUTATED, NAMESPACES};
 use crate::protocol::RequestError;
-use crate::protocol::canonical::{Effort, Format, ReasoningMode, Request, SystemBlock, Visibility};
+use crate::protocol::canonical::{
+    Effort, Format, ReasoningMode, Request, SystemBlock, ToolChoice, Visibility,
+};
 use crate::protocol::json::{Error, Kind, Number, Raw, Reader, Str};
+use crate::protocol::responses::native::Native;
 use crate::protocol::responses::object;
 
 /// Reads a client's request. `null` is the same as absent; unknown members are kept as extras.
@@ -24,6 +27,8 @@ struct Draft<'a> {
     instructions: Vec<SystemBlock<'a>>,
     conversation: Conversation<'a>,
     toolbox: Toolbox<'a>,
+    /// This protocol's own tools among those that `tool_choice` names.
+    chosen: Vec<Native>,
     user: Option<Str<'a>>,
 }
 
@@ -42,7 +47,11 @@ impl<'a> Draft<'a> {
             "stream" => self.request.stream = value.boolean()?,
             "tools" => self.toolbox.read(value)?,
             "tool_choice" => match tools::choice(value)? {
-                tools::Choice::Known(choice) => self.request.tool_choice = Some(choice),
+                tools::Choice::Known(choice, natives) => {
+                    self.request.tool_choice = Some(choice);
+                    self.chosen = natives;
+                }
+                tools::Choice::Native(native) => self.chosen = vec![native],
                 tools::Choice::Foreign(raw) => self.extra("tool_choice", raw),
             },
             "parallel_tool_calls" => self.request.parallel_tool_calls = Some(value.boolean()?),
@@ -200,8 +209,21 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(mut self) -> Result<Request<'a>, RequestError> {
-        let conversation = std::mem::take(&mut self.conversation).finish();
-        self.toolbox.join(conversation.tools);
+        let mut conversation = std::mem::take(&mut self.conversation).finish();
+        self.toolbox.join(std::mem::take(&mut conversation.tools));
+        let renamed = self.toolbox.make_way();
+        conversation.rename_calls(&renamed);
+        let name = |native: Native| {
+            let new = renamed.iter().find(|(own, _)| *own == native).map(|(_, name)| name.clone());
+            new.unwrap_or_else(|| native.name().into())
+        };
+        match (&mut self.request.tool_choice, self.chosen.as_slice()) {
+            (Some(ToolChoice::Allowed(allowed)), natives) => {
+                allowed.names.extend(natives.iter().map(|native| name(*native)));
+            }
+            (choice, [native]) => *choice = Some(ToolChoice::Tool(name(*native))),
+            _ => {}
+        }
         if let Some(map) = self.toolbox.namespaces() {
             self.request.echo.push((NAMESPACES, map));
         }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::items::{self, Items};
 use super::{DEFERRED, MUTATED, settings, strict};
 use crate::protocol::canonical::{
-    Action, Exchange, Format, Losses, PartKind, Request, Role, Tool, ToolChoice, ToolKind, Unsupported,
-    WebSearch,
+    Action, Exchange, Format, Losses, PartKind, Request, Role, SystemBlock, Tool, ToolChoice, ToolKind,
+    Unsupported, WebSearch, marked_system, said_by_user,
 };
 use crate::protocol::json::{Raw, Str, Writer};
 use crate::protocol::{Protocol, RequestError, Target};
@@ -53,11 +53,27 @@ fn refuse_duplicate_tools(request: &Request<'_>) -> Result<(), Unsupported> {
     Ok(())
 }
 
-impl Encoder<'_, '_, '_> {
+impl<'e, 'r, 't> Encoder<'e, 'r, 't> {
     fn items(&mut self) -> Result<Items, RequestError> {
         let mut items = Items::default();
+        let capabilities = &self.target.capabilities;
+        if self.has_marked_system() {
+            items.system(self.system(), self.exchange.client, self.losses);
+        }
         for turn in &self.request.turns {
-            items::turn(&mut items, turn, self.exchange, self.losses)?;
+            let is_system = matches!(turn.role, Role::System | Role::Developer);
+            // T122: what the model takes nowhere but in front stays in its place.
+            let marked = (is_system && !capabilities.mid_system).then(|| said_by_user(turn));
+            if marked.is_some() {
+                self.losses.add(Action::Approx, "system.mid");
+            }
+            items::turn(
+                &mut items,
+                marked.as_ref().unwrap_or(turn),
+                self.exchange,
+                capabilities,
+                self.losses,
+            )?;
         }
         items.drop_pending(self.losses);
         self.hint_at_json(&mut items);
@@ -80,24 +96,42 @@ impl Encoder<'_, '_, '_> {
     fn hint_at_json(&mut self, items: &mut Items) {
         let format = &self.request.output.format;
         if format.must_be_said(&self.target.capabilities) {
-            items.text(Role::Developer, &format.as_instruction());
+            self.instruct(items, &format.as_instruction());
             self.losses.add(Action::Approx, "response_format");
         } else if matches!(self.request.output.format, Format::JsonObject)
             && !items::mention_json(self.request)
         {
-            items.text(Role::Developer, &"Respond with JSON.".into());
+            self.instruct(items, &"Respond with JSON.".into());
             self.losses.add(Action::Insert, "json_hint");
         }
     }
 
+    /// An instruction behind the conversation.
+    fn instruct(&self, items: &mut Items, text: &Str<'_>) {
+        if self.target.capabilities.mid_system {
+            items.text(Role::Developer, text);
+        } else {
+            items.text(Role::User, &marked_system(text));
+        }
+    }
+
+    /// The system prompt, as far as it is to be sent.
+    fn system(&self) -> impl Iterator<Item = &'e SystemBlock<'r>> + use<'e, 'r, 't> {
+        let exchange = self.exchange;
+        let request = self.request;
+        request.system.iter().filter(|block| !block.text.is_empty() && !is_telemetry(&block.text, exchange))
+    }
+
+    /// `instructions` take no cache marks, items do (2.5).
+    fn has_marked_system(&self) -> bool {
+        self.target.capabilities.explicit_breakpoints && self.system().any(|block| block.cache.is_some())
+    }
+
     fn input(&mut self, mut items: Items, w: &mut Writer<'_>) {
-        let texts: Vec<&Str<'_>> = self
-            .request
-            .system
-            .iter()
-            .map(|block| &block.text)
-            .filter(|text| !text.is_empty() && !is_telemetry(text, self.exchange))
-            .collect();
+        let texts: Vec<&Str<'_>> = match self.has_marked_system() {
+            true => Vec::new(),
+            false => self.system().map(|block| &block.text).collect(),
+        };
         if items.is_empty() {
             // Instructions alone are no request.
             for text in texts {
@@ -181,11 +215,7 @@ impl Encoder<'_, '_, '_> {
     }
 
     fn name_and_description(&mut self, tool: &Tool<'_>, w: &mut Writer<'_>) {
-        let name = self.exchange.tool_names.upstream(&tool.name);
-        if name != tool.name {
-            self.losses.add(Action::Rename, "tools.name");
-        }
-        w.key("name").string(&name);
+        w.key("name").string(&self.exchange.tool_names.upstream(&tool.name));
         if let Some(description) = &tool.description {
             w.key("description").string(description);
         }

@@ -24,6 +24,8 @@ pub(super) struct Conversation<'a> {
     carried: Option<Opened>,
     /// Ids of native calls and their call ids: some outputs name the former.
     native_ids: Vec<(Str<'a>, Str<'a>)>,
+    /// Where native calls stand: turn and part.
+    native_calls: Vec<(Native, usize, usize)>,
 }
 
 /// The members of an item, before its type is known.
@@ -218,6 +220,20 @@ impl<'a> Conversation<'a> {
         item.name = tool.name().into();
         item.arguments = tool.arguments(item.action.take());
         self.call(item, false);
+        let parts = self.turns.last().map_or(0, |turn| turn.parts.len());
+        self.native_calls.push((tool, self.turns.len().saturating_sub(1), parts.saturating_sub(1)));
+    }
+
+    /// Calls tools by the names that they have got.
+    pub(super) fn rename_calls(&mut self, renamed: &[(Native, Str<'static>)]) {
+        for (native, new) in renamed {
+            for (_, turn, part) in self.native_calls.iter().filter(|(tool, ..)| tool == native) {
+                let part = self.turns.get_mut(*turn).and_then(|turn| turn.parts.get_mut(*part));
+                if let Some(Part { kind: PartKind::ToolCall { name, .. }, .. }) = part {
+                    *name = new.clone();
+                }
+            }
+        }
     }
 
     fn native_result(&mut self, tool: Native, item: Item<'a>) -> Result<(), RequestError> {
@@ -254,10 +270,8 @@ impl<'a> Conversation<'a> {
             // No envelope of ours: native state, bound to its item (T105).
             None => {
                 let opaque = Opaque {
-                    provider: Provider::OpenAi,
-                    kind: OpaqueKind::EncryptedContent,
                     item_id: (!item.id.is_empty()).then_some(item.id),
-                    value: item.encrypted,
+                    ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, item.encrypted)
                 };
                 self.push(Role::Assistant, reasoning_part(text, Some(opaque)));
             }

@@ -3,11 +3,11 @@
 use super::content::CONTENT_TAG;
 use super::media::write_media;
 use crate::protocol::canonical::{
-    Action, Exchange, Losses, Media, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider, Request,
-    Role, Turn, Unsupported, fit_call_id,
+    Action, CacheMark, Exchange, Losses, Media, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
+    Request, Role, SystemBlock, Turn, Unsupported, fit_call_id, write_breakpoint,
 };
 use crate::protocol::json::{Str, Writer, string_from_utf8};
-use crate::protocol::{Protocol, RequestError};
+use crate::protocol::{Capabilities, Protocol, RequestError};
 
 /// The input list while it grows.
 #[derive(Debug, Default)]
@@ -44,6 +44,23 @@ impl Items {
             .key("text")
             .string(text)
             .end_object();
+        self.close();
+    }
+
+    /// The system prompt as a message, of which some texts end a cached prefix.
+    pub(super) fn system<'s>(
+        &mut self,
+        blocks: impl Iterator<Item = &'s SystemBlock<'s>>,
+        client: Protocol,
+        losses: &mut Losses,
+    ) {
+        for block in blocks {
+            let mut w = self.content(Role::Developer);
+            w.begin_object().key("type").text("input_text").key("text").string(&block.text).end_object();
+            if let Some(mark) = block.cache {
+                write_breakpoint(mark, client, losses, &mut w);
+            }
+        }
         self.close();
     }
 
@@ -96,13 +113,15 @@ pub(super) fn turn(
     items: &mut Items,
     turn: &Turn<'_>,
     exchange: &Exchange,
+    capabilities: &Capabilities,
     losses: &mut Losses,
 ) -> Result<(), RequestError> {
     items.close();
     if turn.role != Role::Assistant {
         items.drop_pending(losses);
     }
-    let mut encoder = TurnEncoder { items, role: turn.role, exchange, losses };
+    let takes_marks = capabilities.explicit_breakpoints;
+    let mut encoder = TurnEncoder { items, role: turn.role, exchange, takes_marks, losses };
     for part in &turn.parts {
         encoder.part(part)?;
     }
@@ -114,6 +133,8 @@ struct TurnEncoder<'e> {
     items: &'e mut Items,
     role: Role,
     exchange: &'e Exchange,
+    /// Whether cache marks can be carried.
+    takes_marks: bool,
     losses: &'e mut Losses,
 }
 
@@ -128,9 +149,7 @@ impl TurnEncoder<'_> {
             PartKind::Refusal { text } => self.refusal(text),
             PartKind::Media(media) => self.media(media)?,
             PartKind::ToolCall { id, name, arguments, custom } => self.call(id, name, arguments, *custom),
-            PartKind::ToolResult { call_id, content, is_error, custom, .. } => {
-                self.result(call_id, content, *is_error, *custom)?;
-            }
+            PartKind::ToolResult { .. } => self.result(part)?,
             PartKind::WebSearchCall(_) => self.losses.drop("web_search_call"),
             PartKind::Opaque { protocol, tag, raw } => {
                 let tag = tag.decode();
@@ -145,11 +164,20 @@ impl TurnEncoder<'_> {
                 w.raw(raw);
             }
         }
+        let is_content = matches!(part.kind, PartKind::Text { .. } | PartKind::Media(_));
+        if let Some(mark) = self.mark(part).filter(|_| is_content) {
+            write_breakpoint(mark, self.exchange.client, self.losses, &mut Writer::new(&mut self.items.out));
+        }
         // State on anything but reasoning is another provider's: there is no place for it.
         if part.opaque.is_some() {
             self.losses.drop("reasoning.signature");
         }
         Ok(())
+    }
+
+    /// Where a cached prefix ends, if it can be said; the model's own words take no mark.
+    fn mark(&self, part: &Part<'_>) -> Option<CacheMark> {
+        part.cache.filter(|_| self.takes_marks && self.role != Role::Assistant)
     }
 
     fn text(&mut self, text: &Str<'_>) {
@@ -233,15 +261,14 @@ impl TurnEncoder<'_> {
         w.end_object();
     }
 
-    fn result(
-        &mut self,
-        call_id: &Str<'_>,
-        content: &[Part<'_>],
-        is_error: bool,
-        custom: bool,
-    ) -> Result<(), RequestError> {
+    fn result(&mut self, part: &Part<'_>) -> Result<(), RequestError> {
+        let PartKind::ToolResult { call_id, content, is_error, custom, .. } = &part.kind else {
+            return Ok(());
+        };
+        let (is_error, custom) = (*is_error, *custom);
         let call_id = fit_call_id(Protocol::Responses, call_id);
         let parts = self.sendable(content)?;
+        let mark = self.mark(part).or_else(|| content.iter().rev().find_map(|inner| self.mark(inner)));
         let native = self.exchange.client == Protocol::Responses;
         let mut w = self.items.item(self.role);
         w.begin_object();
@@ -253,10 +280,17 @@ impl TurnEncoder<'_> {
             [] => {
                 w.text(if is_error { "Error" } else { "" });
             }
-            [Part { kind: PartKind::Text { text }, .. }] => {
+            [Part { kind: PartKind::Text { text }, .. }] if mark.is_none() => {
                 w.string(&marked(text, is_error));
             }
-            parts => result_list(parts, is_error, native, &mut w)?,
+            parts => {
+                w.begin_array();
+                result_list(parts, is_error, native, &mut w)?;
+                if let Some(mark) = mark {
+                    write_breakpoint(mark, self.exchange.client, self.losses, &mut w);
+                }
+                w.end_array();
+            }
         }
         w.end_object();
         Ok(())
@@ -297,7 +331,6 @@ fn result_list(
     native: bool,
     w: &mut Writer<'_>,
 ) -> Result<(), RequestError> {
-    w.begin_array();
     for part in parts {
         match &part.kind {
             PartKind::Text { text } | PartKind::Refusal { text } => {
@@ -317,7 +350,6 @@ fn result_list(
             _ => {}
         }
     }
-    w.end_array();
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Requests in and out. Expected JSON is compared as values, except where the bytes are the point.
 
+mod instructions;
 mod native;
 mod search;
 mod state;
@@ -112,10 +113,8 @@ fn reasoning(text: &'static str, opaque: Option<Opaque<'static>>) -> Part<'stati
 
 fn state(provider: Provider) -> Opaque<'static> {
     Opaque {
-        provider,
-        kind: OpaqueKind::EncryptedContent,
         item_id: Some("rs_7".into()),
-        value: "gAAAAB+/=".into(),
+        ..Opaque::new(provider, OpaqueKind::EncryptedContent, "gAAAAB+/=".into())
     }
 }
 

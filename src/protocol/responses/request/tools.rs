@@ -1,5 +1,7 @@
 //! Tools and tool choice, as the client gives them.
 
+use std::collections::HashSet;
+
 use super::strict;
 use crate::protocol::canonical::{Allowed, Tool, ToolChoice, ToolKind};
 use crate::protocol::json::{Error, Kind, Object, Raw, Reader, Str, Writer, string_from_utf8};
@@ -39,12 +41,37 @@ impl<'a> Toolbox<'a> {
 
     /// Takes over tools that came as items; one that was declared already stays as it was.
     pub(super) fn join(&mut self, other: Toolbox<'a>) {
-        let known: std::collections::HashSet<String> =
-            self.tools.iter().map(|tool| tool.name.decode().into_owned()).collect();
-        let new = |name: &Str<'_>| name.is_empty() || !known.contains(name.decode().as_ref());
+        let known: HashSet<(bool, String)> =
+            self.tools.iter().map(|tool| (is_native(tool), tool.name.decode().into_owned())).collect();
+        let new = |is_native: bool, name: &Str<'_>| {
+            name.is_empty() || !known.contains(&(is_native, name.decode().into_owned()))
+        };
         self.deferred |= other.deferred;
-        self.tools.extend(other.tools.into_iter().filter(|tool| new(&tool.name)));
-        self.names.extend(other.names.into_iter().filter(|(flat, ..)| new(flat)));
+        self.tools.extend(other.tools.into_iter().filter(|tool| new(is_native(tool), &tool.name)));
+        self.names.extend(other.names.into_iter().filter(|(flat, ..)| new(false, flat)));
+    }
+
+    /// Gives a tool that is a function elsewhere another name, if the client has a function of that name: that one
+    /// keeps it (2.8). Tells which got which.
+    pub(super) fn make_way(&mut self) -> Vec<(Native, Str<'static>)> {
+        if !self.tools.iter().any(is_native) {
+            return Vec::new();
+        }
+        let own = self.tools.iter().filter(|tool| !is_native(tool));
+        let taken: HashSet<String> = own.map(|tool| tool.name.decode().into_owned()).collect();
+        let mut renamed = Vec::new();
+        for tool in self.tools.iter_mut().filter(|tool| is_native(tool)) {
+            let plain = tool.name.decode();
+            let Some(native) = Native::of_tool(&plain).filter(|_| taken.contains(&*plain)) else { continue };
+            let mut name = format!("{plain}_tool");
+            while taken.contains(&name) {
+                name.push('_');
+            }
+            let name = Str::from(name);
+            renamed.push((native, name.clone()));
+            tool.name = name;
+        }
+        renamed
     }
 
     /// The flat names as a JSON object `{"ns__name":["ns","name"]}`, if there are namespaces.
@@ -129,6 +156,11 @@ impl<'a> Toolbox<'a> {
     }
 }
 
+/// Whether the tool is a function at other upstreams only.
+fn is_native(tool: &Tool<'_>) -> bool {
+    matches!(tool.kind, ToolKind::Client { .. })
+}
+
 impl<'a> Members<'a> {
     fn read(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), RequestError> {
         match key {
@@ -175,7 +207,10 @@ impl<'a> Members<'a> {
 
 /// A tool choice, or one that means a hosted tool.
 pub(super) enum Choice<'a> {
-    Known(ToolChoice<'a>),
+    /// With those of this protocol's own tools that are among the allowed ones.
+    Known(ToolChoice<'a>, Vec<Native>),
+    /// One of this protocol's own tools.
+    Native(Native),
     Foreign(Raw<'a>),
 }
 
@@ -184,28 +219,32 @@ pub(super) fn choice<'a>(value: &mut Reader<'a>) -> Result<Choice<'a>, RequestEr
     let mut whole = value.clone();
     if value.peek()? == Kind::String {
         return match &*value.string()?.decode() {
-            "auto" => Ok(Choice::Known(ToolChoice::Auto)),
-            "none" => Ok(Choice::Known(ToolChoice::None)),
-            "required" => Ok(Choice::Known(ToolChoice::Required)),
+            "auto" => Ok(Choice::Known(ToolChoice::Auto, Vec::new())),
+            "none" => Ok(Choice::Known(ToolChoice::None, Vec::new())),
+            "required" => Ok(Choice::Known(ToolChoice::Required, Vec::new())),
             _ => Err(RequestError::invalid("tool_choice", "must be auto, none, required or an object")),
         };
     }
     let (mut kind, mut name, mut required) = (Str::EMPTY, Named::default(), false);
-    let mut allowed = Some(Vec::new());
+    let (mut allowed, mut natives) = (Some(Vec::new()), Vec::new());
     value.object(|key, value| {
         match key {
             "type" => kind = value.string()?,
             "mode" => required = value.string()? == "required",
-            "tools" => allowed = names(value)?,
+            "tools" => allowed = names(value, &mut natives)?,
             _ => name.read(key, value)?,
         }
         Ok::<_, Error>(())
     })?;
     Ok(match (&*kind.decode(), allowed) {
-        ("function" | "custom", _) if !name.name.is_empty() => Choice::Known(ToolChoice::Tool(name.flat())),
-        ("allowed_tools", Some(names)) => Choice::Known(ToolChoice::Allowed(Allowed { names, required })),
+        ("function" | "custom", _) if !name.name.is_empty() => {
+            Choice::Known(ToolChoice::Tool(name.flat()), natives)
+        }
+        ("allowed_tools", Some(names)) => {
+            Choice::Known(ToolChoice::Allowed(Allowed { names, required }), natives)
+        }
         (tag, _) => match Native::of_tool(tag) {
-            Some(native) => Choice::Known(ToolChoice::Tool(native.name().into())),
+            Some(native) => Choice::Native(native),
             None => Choice::Foreign(whole.raw()?),
         },
     })
@@ -240,8 +279,9 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The names of allowed tools; `None` if one of them is a hosted tool, which has none.
-fn names<'a>(value: &mut Reader<'a>) -> Result<Option<Vec<Str<'a>>>, Error> {
+/// The names of allowed tools, those of this protocol's own apart; `None` if one of them is a hosted tool, which has
+/// none.
+fn names<'a>(value: &mut Reader<'a>, natives: &mut Vec<Native>) -> Result<Option<Vec<Str<'a>>>, Error> {
     let mut names = Some(Vec::new());
     value.lenient_array(|tool| {
         let (mut named, mut kind) = (Named::default(), Str::EMPTY);
@@ -253,8 +293,8 @@ fn names<'a>(value: &mut Reader<'a>) -> Result<Option<Vec<Str<'a>>>, Error> {
             named.read(key, value)
         })?;
         if let Some(native) = Native::of_tool(&kind.decode()) {
-            named.name = native.name().into();
-            kind = Str::EMPTY;
+            natives.push(native);
+            return Ok(());
         }
         let is_client = kind.is_empty() || kind == "function" || kind == "custom";
         if named.name.is_empty() || !is_client {

@@ -48,7 +48,7 @@ fn start() -> Event<'static> {
 }
 
 fn signed(part: u32, provider: Provider) -> Event<'static> {
-    let opaque = Opaque { provider, kind: OpaqueKind::Signature, item_id: None, value: "sig".into() };
+    let opaque = Opaque::new(provider, OpaqueKind::Signature, "sig".into());
     Event::PartMeta { choice: 0, part, meta: PartMeta { opaque } }
 }
 

@@ -3,12 +3,7 @@
 use super::*;
 
 fn sealed(words: &str) -> String {
-    let opaque = Opaque {
-        provider: Provider::Anthropic,
-        kind: OpaqueKind::Signature,
-        item_id: None,
-        value: "EqQB".into(),
-    };
+    let opaque = Opaque::new(Provider::Anthropic, OpaqueKind::Signature, "EqQB".into());
     envelope::seal(&opaque, &words.into()).as_escaped().to_owned()
 }
 
@@ -43,7 +38,7 @@ fn altered_reasoning_is_dropped_and_named() {
 }
 
 fn signed<'a>(kind: PartKind<'a>, provider: Provider, value: &'a str) -> Part<'a> {
-    let opaque = Opaque { provider, kind: OpaqueKind::Signature, item_id: None, value: value.into() };
+    let opaque = Opaque::new(provider, OpaqueKind::Signature, value.into());
     Part { opaque: Some(opaque), ..Part::new(kind) }
 }
 

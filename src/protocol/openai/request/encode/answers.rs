@@ -3,8 +3,7 @@
 
 use super::Encoder;
 use crate::protocol::canonical::{
-    Action, Media, MediaKind, MediaSource, Part, PartKind, Role, Turn, Unsupported, fit_call_id,
-    marked_system,
+    Action, Media, MediaKind, MediaSource, Part, PartKind, Role, Turn, Unsupported, fit_call_id, said_by_user,
 };
 use crate::protocol::json::{Str, Writer};
 use crate::protocol::{Protocol, RequestError};
@@ -102,6 +101,7 @@ impl Encoder<'_> {
     ) -> Result<(), RequestError> {
         let PartKind::ToolResult { call_id, content, is_error, .. } = &part.kind else { return Ok(()) };
         let mut texts: Vec<Str<'_>> = Vec::new();
+        let mark = part.cache.or_else(|| content.iter().rev().find_map(|item| item.cache));
         for item in content {
             match &item.kind {
                 PartKind::Text { text } => texts.push(text.borrowed()),
@@ -134,7 +134,13 @@ impl Encoder<'_> {
         w.key("tool_call_id").string(&fit_call_id(Protocol::OpenAi, call_id));
         w.key("content");
         // T074: an orphaned call is refused; an empty result is none.
-        self.texts(&texts, "\n", w);
+        match mark.filter(|_| self.takes_breakpoints()).zip(texts.split_last()) {
+            None => self.texts(&texts, "\n", w),
+            Some((mark, (last, others))) => {
+                let others = others.iter().map(|text| (text, None));
+                self.marked_texts(others.chain([(last, Some(mark))]), w);
+            }
+        }
         w.end_object();
         Ok(())
     }
@@ -152,13 +158,8 @@ fn said<'t, 'a>(turn: &'t Turn<'a>) -> Vec<&'t Part<'a>> {
 
 /// The parts of system turns as a user may say them; nothing for the user's own turns.
 fn marked_instructions<'t>(heard: &'t [Turn<'_>]) -> Vec<Vec<Part<'t>>> {
-    let marked = |part: &'t Part<'_>| match &part.kind {
-        PartKind::Text { text } if text.is_empty() => None,
-        PartKind::Text { text } => Some(Part::text(marked_system(text))),
-        _ => Some(part.clone()),
-    };
     let parts = |turn: &'t Turn<'_>| match turn.role {
-        Role::System | Role::Developer => turn.parts.iter().filter_map(marked).collect(),
+        Role::System | Role::Developer => said_by_user(turn).parts,
         Role::User | Role::Assistant => Vec::new(),
     };
     heard.iter().map(parts).collect()

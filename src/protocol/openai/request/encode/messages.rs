@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 
 use super::{Encoder, is_official};
 use crate::protocol::canonical::{
-    Action, Format, Part, PartKind, Role, SystemBlock, Turn, Unsupported, fit_call_id,
+    Action, CacheMark, Format, Part, PartKind, Role, SystemBlock, Turn, Unsupported, fit_call_id,
+    write_breakpoint,
 };
 use crate::protocol::json::{Str, Writer};
 use crate::protocol::openai::reasoning;
@@ -83,12 +84,31 @@ impl Encoder<'_> {
         }
     }
 
+    /// Several texts as one list, in which some end a cached prefix.
+    pub(super) fn marked_texts<'t>(
+        &mut self,
+        texts: impl Iterator<Item = (&'t Str<'t>, Option<CacheMark>)>,
+        w: &mut Writer<'_>,
+    ) {
+        w.begin_array();
+        for (text, mark) in texts {
+            w.begin_object().key("type").text("text");
+            w.key("text").string(text).end_object();
+            if let Some(mark) = mark {
+                write_breakpoint(mark, self.exchange.client, self.losses, w);
+            }
+        }
+        w.end_array();
+    }
+
     /// The leading system message, with `more` at its end; whether the client wrote any of it.
     fn system(&mut self, more: Option<&Str<'_>>, w: &mut Writer<'_>) -> bool {
         let keep = |block: &&SystemBlock<'_>| {
             !block.text.is_empty() && !block.text.as_escaped().starts_with(BILLING_HEADER)
         };
-        let mut texts: Vec<_> = self.request.system.iter().filter(keep).map(|block| &block.text).collect();
+        let blocks = self.request.system.iter().filter(keep);
+        let is_marked = self.takes_breakpoints() && blocks.clone().any(|block| block.cache.is_some());
+        let mut texts: Vec<_> = blocks.clone().map(|block| &block.text).collect();
         let is_given = !texts.is_empty();
         texts.extend(more);
         if texts.is_empty() {
@@ -97,7 +117,12 @@ impl Encoder<'_> {
         w.begin_object();
         w.key("role").text(self.system_role());
         w.key("content");
-        self.texts(&texts, "\n\n", w);
+        if is_marked {
+            let marks = blocks.map(|block| block.cache).chain([None]);
+            self.marked_texts(texts.into_iter().zip(marks), w);
+        } else {
+            self.texts(&texts, "\n\n", w);
+        }
         w.end_object();
         is_given
     }

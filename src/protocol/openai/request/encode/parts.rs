@@ -2,7 +2,9 @@
 
 use super::Encoder;
 use crate::protocol::canonical::media::data_url;
-use crate::protocol::canonical::{Media, MediaKind, MediaSource, Part, PartKind, Unsupported};
+use crate::protocol::canonical::{
+    Media, MediaKind, MediaSource, Part, PartKind, Unsupported, write_breakpoint,
+};
 use crate::protocol::json::{Str, Writer};
 use crate::protocol::{Protocol, RequestError};
 
@@ -21,7 +23,10 @@ impl Encoder<'_> {
         separator: &str,
         w: &mut Writer<'_>,
     ) -> Result<(), RequestError> {
-        if let [Part { kind: PartKind::Text { text }, .. }] = parts {
+        let is_marked = |part: &Part<'_>| part.cache.is_some() && self.takes_breakpoints();
+        if let [part @ Part { kind: PartKind::Text { text }, .. }] = parts
+            && !is_marked(part)
+        {
             w.string(text);
             return Ok(());
         }
@@ -32,6 +37,9 @@ impl Encoder<'_> {
         w.begin_array();
         for part in parts {
             self.part(part, w)?;
+            if let Some(mark) = part.cache.filter(|_| self.takes_breakpoints()) {
+                write_breakpoint(mark, self.exchange.client, self.losses, w);
+            }
         }
         w.end_array();
         Ok(())

@@ -134,3 +134,46 @@ fn top_k_reaches_servers_that_take_it() {
         assert_eq!((&sent["top_k"], losses.as_str()), (&want, named));
     }
 }
+
+#[test]
+fn a_seed_and_a_stream_reach_a_server_that_has_its_own_word_for_the_one_and_none_for_the_others_options() {
+    let text = r#"{"generationConfig":{"seed":7},"contents":[{"role":"user","parts":[{"text":"u"}]}]}"#;
+    let request = crate::protocol::gemini::request::decode(text, "m", true).unwrap();
+    let mistral = Dialect { random_seed: true, no_stream_options: true, ..Dialect::default() };
+    for (dialect, seed, other) in
+        [(mistral, "random_seed", "seed"), (Dialect::default(), "seed", "random_seed")]
+    {
+        let target = Target { dialect, ..Target::new("mistral-large") };
+        let (sent, losses) = send(&request, Protocol::Gemini, &target).unwrap();
+        assert_eq!((&sent[seed], &sent[other], losses.as_str()), (&json!(7), &Value::Null, ""));
+        assert_eq!(sent["stream"], json!(true));
+        assert_eq!(sent["stream_options"].is_null(), dialect.no_stream_options, "{sent}");
+    }
+}
+
+#[test]
+fn a_prefix_that_a_client_marks_for_the_cache_is_cached_by_models_that_take_marks() {
+    let text = r#"{"model":"m","max_tokens":9,"system":[{"type":"text","text":"a"},
+        {"type":"text","text":"b","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":[
+        {"role":"user","content":[{"type":"text","text":"u","cache_control":{"type":"ephemeral"}}]},
+        {"role":"assistant","content":[{"type":"tool_use","id":"c","name":"f","input":{}}]},
+        {"role":"user","content":[{"type":"tool_result","tool_use_id":"c","content":"1","cache_control":{"type":"ephemeral"}},
+            {"type":"text","text":"v"}]}]}"#;
+    let request = crate::protocol::anthropic::request::decode(text).unwrap();
+    let mut target = Target::new("gpt-5.6");
+    target.capabilities.explicit_breakpoints = true;
+    let (sent, losses) = send(&request, Protocol::Anthropic, &target).unwrap();
+    let part = |text: &str, ttl: &str| json!({"type":"text","text":text,"prompt_cache_breakpoint":{"mode":"explicit","ttl":ttl}});
+    let messages = &sent["messages"];
+    assert_eq!(messages[0]["content"], json!([{"type":"text","text":"a"}, part("b", "12h")]));
+    assert_eq!(messages[1]["content"], json!([part("u", "30m")]));
+    assert_eq!((&messages[3]["role"], &messages[3]["content"]), (&json!("tool"), &json!([part("1", "30m")])));
+    assert_eq!((&messages[4]["content"], losses.as_str()), (&json!("v"), "approx:cache_control.ttl"));
+    // Servers that take strings only get strings, and nobody else gets marks unasked.
+    let strings = Dialect { no_content_arrays: true, ..Dialect::default() };
+    for target in [Target { dialect: strings, ..target }, Target::new("gpt-5.6")] {
+        let (sent, losses) = send(&request, Protocol::Anthropic, &target).unwrap();
+        assert!(!sent.to_string().contains("breakpoint"), "{sent}");
+        assert_eq!((&sent["messages"][1]["content"], losses.as_str()), (&json!("u"), ""));
+    }
+}

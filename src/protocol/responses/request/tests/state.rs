@@ -61,7 +61,7 @@ pub(super) fn replayed(items: Value) -> (Vec<String>, Request<'static>) {
 }
 
 fn sealed(provider: Provider, kind: OpaqueKind, owner: &'static str) -> String {
-    let opaque = Opaque { provider, kind, item_id: None, value: "sig".into() };
+    let opaque = Opaque::new(provider, kind, "sig".into());
     seal(&opaque, &owner.into()).as_escaped().to_owned()
 }
 

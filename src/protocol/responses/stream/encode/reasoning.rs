@@ -58,12 +58,7 @@ impl Encoder {
         match &reasoning.opaque {
             Some(opaque) => Some(seal(opaque, &text)),
             None if self.settings.mark_reasoning && reasoning.has_summary => {
-                let nobody = Opaque {
-                    provider: Provider::None,
-                    kind: OpaqueKind::Signature,
-                    item_id: None,
-                    value: Str::EMPTY,
-                };
+                let nobody = Opaque::new(Provider::None, OpaqueKind::Signature, Str::EMPTY);
                 Some(seal(&nobody, &text))
             }
             None => None,

@@ -16,7 +16,7 @@ pub(super) struct Settings {
     pub(super) names: NameMap,
     pub(super) custom_tools: Vec<String>,
     /// The client's tools that are no functions in its protocol.
-    natives: Vec<Native>,
+    natives: Vec<(String, Native)>,
     pub(super) namespaces: HashMap<String, (Str<'static>, Str<'static>)>,
     pub(super) show_reasoning: bool,
     /// State of a call comes with its end and belongs before it: calls wait.
@@ -35,7 +35,11 @@ impl Settings {
             created: exchange.created,
             names: exchange.tool_names.clone(),
             custom_tools: exchange.custom_tools.clone(),
-            natives: exchange.client_tools.iter().filter_map(|tag| Native::of_tool(tag)).collect(),
+            natives: exchange
+                .client_tools
+                .iter()
+                .filter_map(|(name, tag)| Some((name.clone(), Native::of_tool(tag)?)))
+                .collect(),
             namespaces: namespaces.map(|(_, map)| read_namespaces(map)).unwrap_or_default(),
             show_reasoning: exchange.show_reasoning,
             hold_calls: exchange.upstream == Protocol::Gemini,
@@ -46,7 +50,7 @@ impl Settings {
 
     /// The tool of this name, if it is no function in the client's protocol.
     pub(super) fn native(&self, name: &Str<'_>) -> Option<Native> {
-        self.natives.iter().copied().find(|native| *name == native.name())
+        self.natives.iter().find(|(own, _)| *name == own.as_str()).map(|(_, native)| *native)
     }
 
     /// The client's name of a tool, its namespace, and whether it takes free text.
