@@ -259,6 +259,8 @@ pub struct Dialect {
     pub no_account_fields: bool,
     /// Chat: takes `top_k`.
     pub accepts_top_k: bool,
+    /// Chat: models write their reasoning into the text, as `<think>…</think>` before the answer.
+    pub think_tags: bool,
     /// Responses: refuses `reasoning.summary`, as OpenAI does for organisations that are not verified.
     pub no_reasoning_summary: bool,
     /// Anthropic: refuses calls in the history of a request without tools.

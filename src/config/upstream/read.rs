@@ -47,7 +47,7 @@ const HOSTED_TOOLS: [(&str, HostedTools); 2] =
 
 type Flag = fn(&mut Dialect) -> &mut bool;
 
-const FLAGS: [(&str, Flag); 10] = [
+const FLAGS: [(&str, Flag); 11] = [
     ("legacy_max_tokens", |dialect| &mut dialect.legacy_max_tokens),
     ("developer_role", |dialect| &mut dialect.developer_role),
     ("reasoning_replay", |dialect| &mut dialect.reasoning_replay),
@@ -55,6 +55,7 @@ const FLAGS: [(&str, Flag); 10] = [
     ("no_content_arrays", |dialect| &mut dialect.no_content_arrays),
     ("no_account_fields", |dialect| &mut dialect.no_account_fields),
     ("accepts_top_k", |dialect| &mut dialect.accepts_top_k),
+    ("think_tags", |dialect| &mut dialect.think_tags),
     ("no_reasoning_summary", |dialect| &mut dialect.no_reasoning_summary),
     ("stub_tools", |dialect| &mut dialect.stub_tools),
     ("vertex", |dialect| &mut dialect.vertex),

@@ -245,6 +245,7 @@ pub struct Translate<S> {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) exchange: Exchange,
+    pub(super) dialect: Dialect,
     pub(super) warnings: Option<HeaderValue>,
     recording: Option<Recording>,
     /// Stop sequences that the upstream does not know of, and in how many choices to look for them.
@@ -330,6 +331,7 @@ impl<S> Translate<S> {
         );
         let plan = Plan {
             exchange,
+            dialect: settings.dialect,
             warnings,
             recording,
             stops,

@@ -1,10 +1,14 @@
 use serde_json::{Value, json};
 
-use super::{decode, encode};
+use super::encode;
 use crate::protocol::canonical::{
-    Choice, Exchange, FaultKind, Finish, FinishReason, Part, PartKind, Provider, Request, Response,
+    Choice, ErrorView, Exchange, FaultKind, Finish, FinishReason, Part, PartKind, Provider, Request, Response,
 };
-use crate::protocol::{Protocol, openai::request};
+use crate::protocol::{Dialect, Protocol, openai::request};
+
+fn decode(text: &str, seed: u64) -> Result<Response<'_>, ErrorView> {
+    super::decode(text, &Dialect::default(), seed)
+}
 
 fn exchange() -> Exchange {
     Exchange { created: 77, ..Exchange::new(&Request::default(), Protocol::OpenAi, Protocol::Anthropic) }
