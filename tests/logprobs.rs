@@ -300,8 +300,9 @@ async fn a_refusal_comes_with_its_tokens_where_they_have_a_place() {
     let whole = format!(
         r#"{{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":null,"refusal":"Hi"}},"logprobs":{{"content":null,"refusal":{list}}},"finish_reason":"stop"}}]}}"#
     );
-    for (client, streamed) in
-        [Protocol::Gemini, Protocol::Responses].into_iter().flat_map(|client| [(client, false), (client, true)])
+    for (client, streamed) in [Protocol::Gemini, Protocol::Responses]
+        .into_iter()
+        .flat_map(|client| [(client, false), (client, true)])
     {
         let what = format!("{client}, stream: {streamed}");
         let end = "data: [DONE]\n\n".to_owned();

@@ -150,7 +150,8 @@ async fn t102_t103_a_signed_text_has_its_signature_again_though_the_client_kept_
             let turn = |role: &str, text: &str| json!({"role": role, "content": text});
             let send = |said: &str, more: &[Value], streamed: bool| {
                 let messages: Vec<_> = [turn("user", said)].iter().chain(more).cloned().collect();
-                let body = json!({"model": GEMINI, "max_tokens": 9000, "stream": streamed, "messages": messages});
+                let body =
+                    json!({"model": GEMINI, "max_tokens": 9000, "stream": streamed, "messages": messages});
                 http.send(post(path(client), body))
             };
             let reply = send(&format!("go {client} {streamed}"), &[], streamed).await;

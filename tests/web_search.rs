@@ -382,9 +382,7 @@ async fn a_chat_client_gets_the_text_and_its_sources_and_nothing_it_does_not_kno
 /// Chat names only what is cited, and when all has been said.
 #[tokio::test]
 async fn an_anthropic_client_finds_the_pages_that_a_chat_model_cites() {
-    let annotation = |(url, title): (&str, &str)| {
-        json!({"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 5, "url": url, "title": title}})
-    };
+    let annotation = |(url, title): (&str, &str)| json!({"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 5, "url": url, "title": title}});
     let cited = LINKS.into_iter().chain([LINKS[0]]).map(annotation).collect::<Vec<_>>();
     let chunk = |delta: Value, finish: Value| {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});

@@ -2,7 +2,9 @@
 
 use super::Plan;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind, Response, Usage};
-use crate::protocol::{Lengths, Meter, StreamDecoder, StreamEncoder, decode_response_with, encode_response, sse};
+use crate::protocol::{
+    Lengths, Meter, StreamDecoder, StreamEncoder, decode_response_with, encode_response, sse,
+};
 
 /// Translates a whole answer: to a document, or replayed as a stream for a client that wants one. And whether
 /// its token counts are estimates.

@@ -175,8 +175,9 @@ impl Recorder {
             },
             Event::PartStart { choice: 0, header, .. } => self.open = self.opened(header),
             Event::PartMeta { choice: 0, meta, .. } => {
-                if let Open::Reasoning { opaque, .. } | Open::Call { opaque, .. } | Open::Text { opaque, .. } =
-                    &mut self.open
+                if let Open::Reasoning { opaque, .. }
+                | Open::Call { opaque, .. }
+                | Open::Text { opaque, .. } = &mut self.open
                 {
                     *opaque = Some(exact(&meta.opaque));
                 }
@@ -259,11 +260,7 @@ impl Recorder {
     }
 
     /// A text is over. One that is only a signature belongs to the text before it.
-    fn said(
-        &mut self,
-        key: TextKey,
-        own: Option<Opaque<'static>>,
-    ) -> Option<(Str<'static>, CallState)> {
+    fn said(&mut self, key: TextKey, own: Option<Opaque<'static>>) -> Option<(Str<'static>, CallState)> {
         let key = key.finish();
         let is_apart = key.is_none();
         if !is_apart {

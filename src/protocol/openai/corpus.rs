@@ -147,7 +147,8 @@ fn check_stream(text: &str) -> Result<(), String> {
     }
     let folded = aggregator.finish().map_err(|e| format!("fold: {}", e.message))?;
     let folded = String::from_utf8(folded).map_err(|e| e.to_string())?;
-    let native = response::decode(&folded, &Dialect::default(), 1).map_err(|e| format!("fold: {}", e.message))?;
+    let native =
+        response::decode(&folded, &Dialect::default(), 1).map_err(|e| format!("fold: {}", e.message))?;
     let whole = |answer: &crate::protocol::canonical::Response<'_>| {
         let mut out = Vec::new();
         response::encode(answer, &client(), &mut out).unwrap();

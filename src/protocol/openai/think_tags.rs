@@ -71,7 +71,9 @@ impl ThinkTags {
         for token in tokens {
             self.tokens.push(&token.token, |_| {});
             match self.tokens.state {
-                State::Start if (self.waiting.len() as u64) < MOST_BLANK => self.waiting.push(token.into_owned()),
+                State::Start if (self.waiting.len() as u64) < MOST_BLANK => {
+                    self.waiting.push(token.into_owned())
+                }
                 State::Start | State::Text => {
                     visible.extend(self.waiting.drain(..));
                     visible.push(token);

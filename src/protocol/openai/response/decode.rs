@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::Dialect;
 use crate::protocol::canonical::media::parse_data_url;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
     Response, TokenLogprob,
 };
-use crate::protocol::Dialect;
 use crate::protocol::json::{self, Error, Kind, Reader, Str};
 use crate::protocol::openai::calls::CallIds;
 use crate::protocol::openai::finish::{self, Seen};
@@ -151,7 +151,11 @@ impl<'a> MessageFields<'a> {
         Ok(())
     }
 
-    fn parts(self, think_tags: &mut ThinkTags, ids: &mut CallIds) -> (Vec<Part<'a>>, Vec<(usize, Citation<'a>)>) {
+    fn parts(
+        self,
+        think_tags: &mut ThinkTags,
+        ids: &mut CallIds,
+    ) -> (Vec<Part<'a>>, Vec<(usize, Citation<'a>)>) {
         let mut parts = Vec::new();
         let thinking = concat(self.thinking);
         let state = self.reasoning.state();

@@ -83,7 +83,8 @@ impl Encoder<'_> {
         w.key("message").begin_object();
         self.message(choice, w);
         w.end_object();
-        let is_refusal = |at| matches!(choice.parts.get(at), Some(Part { kind: PartKind::Refusal { .. }, .. }));
+        let is_refusal =
+            |at| matches!(choice.parts.get(at), Some(Part { kind: PartKind::Refusal { .. }, .. }));
         let of = |refused| {
             let tokens = choice.logprobs.iter().filter(move |(at, _)| is_refusal(*at) == refused);
             tokens.map(|(_, token)| token)

@@ -46,7 +46,8 @@ fn what_a_model_thinks_before_its_answer_is_not_shown_as_the_answer() {
 #[test]
 fn an_answer_about_the_tags_stays_whole() {
     let blank = " ".repeat(65);
-    for text in ["Write <think>a</think>.", " a", "<thinking>a</thinking>", "< think>a", "</think>a", &blank] {
+    for text in ["Write <think>a</think>.", " a", "<thinking>a</thinking>", "< think>a", "</think>a", &blank]
+    {
         assert_eq!(split([text]), (String::new(), text.to_owned()));
     }
     let late = format!("{blank}<think>a</think>b");
