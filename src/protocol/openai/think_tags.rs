@@ -75,7 +75,7 @@ impl ThinkTags {
                     self.waiting.push(token.into_owned())
                 }
                 State::Start | State::Text => {
-                    visible.extend(self.waiting.drain(..));
+                    visible.append(&mut self.waiting());
                     visible.push(token);
                 }
                 State::Opened | State::Inside | State::Closed => self.waiting.clear(),
