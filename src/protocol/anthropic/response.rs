@@ -205,7 +205,7 @@ pub(crate) fn encode(
     });
     let mut searches = told.sum();
     if searches == 0
-        && exchange.has_web_search
+        && exchange.has_silent_search
         && let Some(call) = cited(choice)
     {
         searches = call.count();

@@ -83,7 +83,7 @@ impl Encoder {
             opaque: None,
             usage: Usage::default(),
             searches: 0,
-            cited: exchange.has_web_search.then(Cited::default),
+            cited: exchange.has_silent_search.then(Cited::default),
             finish: None,
             done: false,
         }
