@@ -287,6 +287,51 @@ async fn tokens_come_with_a_whole_answer_also_from_an_upstream_that_only_streams
     }
 }
 
+/// OpenAI keeps those of a refusal apart. Gemini has one list for all that was said, Responses none for a refusal.
+#[tokio::test]
+async fn a_refusal_comes_with_its_tokens_where_they_have_a_place() {
+    let list = openai_list(PIECES[0].1, true);
+    let chunk = |delta: Value, finish: &str| {
+        format!(
+            "data: {{\"id\":\"c\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"logprobs\":{{\"content\":null,\"refusal\":{list}}},\"finish_reason\":{finish}}}]}}\n\n"
+        )
+    };
+    let events = [chunk(json!({"refusal": "Hi"}), "null"), chunk(json!({}), "\"stop\"").replace(&list, "[]")];
+    let whole = format!(
+        r#"{{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":null,"refusal":"Hi"}},"logprobs":{{"content":null,"refusal":{list}}},"finish_reason":"stop"}}]}}"#
+    );
+    for (client, streamed) in [Protocol::Gemini, Protocol::Responses]
+        .into_iter()
+        .flat_map(|client| [(client, false), (client, true)])
+    {
+        let what = format!("{client}, stream: {streamed}");
+        let end = "data: [DONE]\n\n".to_owned();
+        let answer = match streamed {
+            true => Answer::events(events.iter().cloned().chain([end])),
+            false => Answer::json(&whole),
+        };
+        let provider = Upstream::always(answer).await;
+        let served = Served::start(gateway([upstream("only", Protocol::OpenAi, &provider.url())])).await;
+        let talk = ask(Protocol::OpenAi, streamed);
+        let reply = Client::new(served.addr).send(post(&talk.path(client), body(client, &talk))).await;
+        assert_eq!(reply.status, 200, "{what}: {}", reply.text());
+        match (client, streamed) {
+            (Protocol::Gemini, true) => {
+                let want = vec![("Hi".to_owned(), expected(PIECES[0].1))];
+                assert_eq!(read_stream(client, &reply, &what), want, "{what}");
+            }
+            (Protocol::Gemini, false) => {
+                let want = ("Hi".to_owned(), expected(PIECES[0].1));
+                assert_eq!(read_document(client, &reply, &what), want, "{what}");
+            }
+            _ => {
+                assert!(reply.text().contains(r#""refusal":"Hi""#), "{what}: {}", reply.text());
+                assert!(!reply.text().contains("logprob\""), "{what}: {}", reply.text());
+            }
+        }
+    }
+}
+
 /// What the upstream of `protocol` is asked for, and the losses.
 fn translated(
     client: Protocol,

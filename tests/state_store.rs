@@ -122,6 +122,63 @@ async fn t100_t101_gemini_gets_its_own_signature_back_through_clients_that_do_no
     }
 }
 
+/// Gemini signs also what it says: on the text, or on an empty one behind it.
+#[tokio::test]
+async fn t102_t103_a_signed_text_has_its_signature_again_though_the_client_kept_only_the_text() {
+    let text = "One \"and\" two <🦀>.";
+    for (behind, parts) in [
+        (false, json!([{"text": text, "thoughtSignature": "c2lnbmVk"}])),
+        (true, json!([{"text": text}, {"text": "", "thoughtSignature": "c2lnbmVk"}])),
+    ] {
+        let answer = |parts: &[Value], more: Value| {
+            let mut candidate = json!({"index": 0, "content": {"role": "model", "parts": parts}});
+            candidate.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            json!({"responseId": "r", "modelVersion": GEMINI, "candidates": [candidate]})
+        };
+        let end = json!({"finishReason": "STOP"});
+        let listed = parts.as_array().unwrap();
+        let chunks = listed.iter().map(|part| answer(std::slice::from_ref(part), json!({})));
+        let chunks = chunks.chain([answer(&[], end.clone())]).map(|chunk| format!("data: {chunk}\n\n"));
+        let stream = chunks.collect::<String>().replace("<", "\\u003c");
+        let gemini =
+            provider(|request| request.contains("streamGenerateContent"), answer(listed, end), stream).await;
+        let served = Served::start(gateway([upstream("gemini", Protocol::Gemini, &gemini.url())])).await;
+        let http = Client::new(served.addr);
+        for (client, streamed) in
+            [Protocol::Anthropic, Protocol::OpenAi].into_iter().flat_map(|c| [(c, false), (c, true)])
+        {
+            let turn = |role: &str, text: &str| json!({"role": role, "content": text});
+            let send = |said: &str, more: &[Value], streamed: bool| {
+                let messages: Vec<_> = [turn("user", said)].iter().chain(more).cloned().collect();
+                let body =
+                    json!({"model": GEMINI, "max_tokens": 9000, "stream": streamed, "messages": messages});
+                http.send(post(path(client), body))
+            };
+            let reply = send(&format!("go {client} {streamed}"), &[], streamed).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            let next = [turn("assistant", text), turn("user", "And?")];
+            let others = [turn("assistant", &format!("{text} ")), turn("user", "And?")];
+            for (said, next, is_back) in [
+                (format!("go {client} {streamed}"), &next, true),
+                (format!("go {client} {streamed}"), &others, false),
+                // Another conversation.
+                ("stop".to_owned(), &next, false),
+            ] {
+                send(&said, next, false).await;
+                let received = gemini.requests().pop().unwrap().json();
+                let expected = match is_back {
+                    true => parts.clone(),
+                    false => json!([{"text": next[0]["content"]}]),
+                };
+                assert_eq!(
+                    received["contents"][1]["parts"], expected,
+                    "{client}, stream: {streamed}, behind: {behind}"
+                );
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn t104_thinking_stays_on_over_calls_for_a_chat_client_that_keeps_none_of_it() {
     let content = json!([

@@ -379,6 +379,49 @@ async fn a_chat_client_gets_the_text_and_its_sources_and_nothing_it_does_not_kno
     }
 }
 
+/// Chat names only what is cited, and when all has been said.
+#[tokio::test]
+async fn an_anthropic_client_finds_the_pages_that_a_chat_model_cites() {
+    let annotation = |(url, title): (&str, &str)| json!({"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 5, "url": url, "title": title}});
+    let cited = LINKS.into_iter().chain([LINKS[0]]).map(annotation).collect::<Vec<_>>();
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        format!("data: {}\n\n", json!({"id": "c", "created": 1, "model": "m", "choices": [choice]}))
+    };
+    let events = [
+        chunk(json!({"role": "assistant", "content": TEXT}), Value::Null),
+        chunk(json!({"annotations": cited}), json!("stop")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    let message = json!({"role": "assistant", "content": TEXT, "annotations": cited});
+    let whole = json!({"id": "c", "object": "chat.completion", "created": 1, "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]});
+    for (streamed, asks) in [(false, true), (true, true), (false, false), (true, false)] {
+        let answer = if streamed { Answer::events(&events) } else { Answer::json(&whole) };
+        let provider = Upstream::always(answer).await;
+        let spec = upstream("only", Protocol::OpenAi, &provider.url());
+        let served = Served::start(gateway([spec])).await;
+        let talk = Talk::new("gpt-4o-search-preview", "Hi").stream(streamed);
+        let request = match asks {
+            true => post("/v1/messages", body(Protocol::Anthropic, &talk)),
+            false => talk.request(Protocol::Anthropic),
+        };
+        let reply = Client::new(served.addr).send(request).await;
+        assert_eq!((reply.status, reply.header("x-aiproxy-warnings")), (200, None), "{}", reply.text());
+        assert_eq!(provider.only().json()["web_search_options"].is_object(), asks);
+        assert_eq!(reply.text().matches("web_search_result_location").count(), 3, "{}", reply.text());
+        if asks {
+            let mut expected = expected(Protocol::Anthropic, Protocol::OpenAi, streamed);
+            // What was searched for Chat does not say.
+            expected.query = String::new();
+            assert_eq!(read(Protocol::Anthropic, streamed, &reply), expected, "{}", reply.text());
+        } else {
+            // A client that has not asked for a search may not know its blocks.
+            assert!(!reply.text().contains("web_search_tool_result"), "{}", reply.text());
+        }
+    }
+}
+
 /// The answer goes back to another protocol's provider, and then to Anthropic itself, which never ran the search.
 #[tokio::test]
 async fn t132_a_search_of_another_provider_can_be_sent_back() {

@@ -229,9 +229,23 @@ pub fn encode_request(
 ///
 /// If it is no answer of that protocol, or an error in disguise.
 pub fn decode_response(upstream: Protocol, body: &str, seed: u64) -> Result<Response<'_>, ErrorView> {
+    decode_response_with(upstream, &Dialect::default(), body, seed)
+}
+
+/// As [`decode_response`], from an upstream that bends its protocol.
+///
+/// # Errors
+///
+/// If it is no answer of that protocol, or an error in disguise.
+pub fn decode_response_with<'a>(
+    upstream: Protocol,
+    dialect: &Dialect,
+    body: &'a str,
+    seed: u64,
+) -> Result<Response<'a>, ErrorView> {
     match upstream {
         Protocol::Anthropic => anthropic::response::decode(body),
-        Protocol::OpenAi => openai::response::decode(body, seed),
+        Protocol::OpenAi => openai::response::decode(body, dialect, seed),
         Protocol::Responses => responses::response::decode(body),
         Protocol::Gemini => gemini::response::decode(body, seed),
     }
@@ -294,9 +308,15 @@ impl StreamDecoder {
     /// A decoder at the start of a stream. `seed` is for ids that the protocol lacks.
     #[must_use]
     pub fn new(upstream: Protocol, seed: u64) -> Self {
+        Self::with_dialect(upstream, &Dialect::default(), seed)
+    }
+
+    /// A decoder at the start of a stream of an upstream that bends its protocol.
+    #[must_use]
+    pub fn with_dialect(upstream: Protocol, dialect: &Dialect, seed: u64) -> Self {
         Self(match upstream {
             Protocol::Anthropic => Decoders::Anthropic(anthropic::stream::Decoder::default()),
-            Protocol::OpenAi => Decoders::OpenAi(openai::stream::Decoder::new(seed)),
+            Protocol::OpenAi => Decoders::OpenAi(openai::stream::Decoder::new(dialect, seed)),
             Protocol::Responses => Decoders::Responses(responses::stream::Decoder::default()),
             Protocol::Gemini => Decoders::Gemini(gemini::stream::Decoder::new(seed)),
         })

@@ -314,6 +314,8 @@ pub struct Dialect {
     pub accepts_top_k: bool,
     /// Chat: calls the seed `random_seed`, as Mistral does, and refuses `seed`.
     pub random_seed: bool,
+    /// Chat: models write their reasoning into the text, as `<think>…</think>` before the answer.
+    pub think_tags: bool,
     /// Responses: refuses `reasoning.summary`, as OpenAI does for organisations that are not verified.
     pub no_reasoning_summary: bool,
     /// Anthropic: refuses calls in the history of a request without tools.

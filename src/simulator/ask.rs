@@ -120,6 +120,10 @@ pub(crate) struct Ask {
     pub(crate) parallel: bool,
     /// Whether to reason.
     pub(crate) reasoning: Reasoning,
+    /// Whether the provider may search the web.
+    pub(crate) searches: bool,
+    /// Whether probabilities of tokens are wanted, and how many of the most probable ones.
+    pub(crate) logprobs: Option<usize>,
     /// The schema the answer must fit.
     pub(crate) format: Option<Value>,
     /// Texts that end the answer.

@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) events: Option<usize>,
     /// Play the model of a coding agent.
     pub(crate) agent: bool,
+    /// Search the web where the request allows it.
+    pub(crate) search: bool,
 }
 
 /// Anybody may ask for these.
@@ -109,6 +111,7 @@ impl Faults {
             ("interleave", &mut self.interleave),
             ("strict", &mut self.strict),
             ("agent", &mut self.agent),
+            ("search", &mut self.search),
         ];
         for (name, flag) in flags {
             *flag |= rest.starts_with(name);

@@ -17,6 +17,7 @@
 //!   one. Arguments are made from the schema, with values from `name=value` in the text. The word
 //!   `parallel` in the text gets two calls. Tool results in the last turn: `The tool said: …`.
 //! * Reasoning, when asked for: a short text first, signed or encrypted the provider's way.
+//! * Probabilities of tokens, when asked for: every word has the same.
 //! * A JSON schema for the answer: a document that fits it.
 //! * Stop sequences and token limits cut, and are reported as the provider reports them.
 //! * Requests that the provider would refuse are refused in its words and shape.
@@ -50,6 +51,7 @@
 //! | `sim-slow-100` | 100 ms more to the head |
 //! | `sim-must-stream` | requests that do not stream are refused |
 //! | `sim-chop-7` | streams leave in pieces of 7 bytes, not event by event |
+//! | `sim-search` | if the request lets the provider search the web, it does, and cites a page |
 //! | `sim-interleave` | Chat streams mix the argument deltas of parallel calls |
 //! | `sim-strict` | reasoning state from elsewhere is refused (signatures, encrypted content) |
 //!
@@ -76,6 +78,7 @@ mod responses;
 mod route;
 mod schema;
 mod script;
+mod search;
 mod serve;
 mod settings;
 mod stage;

@@ -65,6 +65,8 @@ pub(crate) struct Answer {
     pub(crate) finish: Finish,
     /// The count.
     pub(crate) usage: Usage,
+    /// What was searched for before the text.
+    pub(crate) search: Option<String>,
     pieces: Option<usize>,
 }
 
@@ -115,6 +117,8 @@ pub(crate) struct Cues<'a> {
     pub(crate) filtered: bool,
     /// Play the model of a coding agent.
     pub(crate) agent: bool,
+    /// Search the web, if that is allowed.
+    pub(crate) search: bool,
 }
 
 /// Decides what to say.
@@ -127,6 +131,7 @@ pub(crate) fn answer(ask: &Ask, cues: Cues<'_>) -> Answer {
         calls: Vec::new(),
         finish: Finish::Stop,
         usage: Usage { input, output: 0, reasoning: 0 },
+        search: None,
         pieces: None,
     };
     if let Some(filler) = cues.filler {
@@ -135,6 +140,8 @@ pub(crate) fn answer(ask: &Ask, cues: Cues<'_>) -> Answer {
         answer.usage.output = words(&answer.text);
     } else if !cues.blank {
         perform(ask, cues.agent, &mut answer);
+        let searches = cues.search && ask.searches && !answer.text.is_empty();
+        answer.search = searches.then(|| ask.user.as_str().to_owned());
     }
     if cues.filtered {
         answer.finish = Finish::Filtered;

@@ -149,7 +149,14 @@ impl Stage {
         }
         let filler = faults.events.and_then(|events| Filler::new(None, Some(events)));
         let filler = filler.as_ref().or(self.filler.as_ref());
-        let cues = Cues { ids, filler, blank: faults.blank, filtered: faults.filtered, agent: faults.agent };
+        let cues = Cues {
+            ids,
+            filler,
+            blank: faults.blank,
+            filtered: faults.filtered,
+            agent: faults.agent,
+            search: faults.search,
+        };
         let answer = script::answer(&ask, cues);
         let scene = Scene {
             ask: &ask,

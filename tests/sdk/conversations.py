@@ -50,10 +50,21 @@ class Client:
     """One client protocol: how the SDK is asked, and what of its answers is the same in all of them.
 
     `ask` returns an answer with text, reasoning, calls (id, name, arguments), finish, usage (in, out)
-    and turn (what goes into the next request); `deltas` counts texts while they come.
+    and turn (what goes into the next request); where they are asked for, with tokens (text, number of
+    the most probable ones) and with the pages that a search found and the answer cites. `deltas` counts
+    texts while they come, `warnings` is what the gateway left out.
     """
 
     deltas = 0
+    warnings = ""
+
+    def hooks(self):
+        """What an HTTP client calls with each response."""
+
+        def note(response):
+            self.warnings = response.headers.get("x-aiproxy-warnings", "")
+
+        return {"response": [note]}
 
 
 class Anthropic(Client):
@@ -62,7 +73,10 @@ class Anthropic(Client):
     ERROR = anthropic.APIError
 
     def __init__(self, url):
-        self.client = anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=0, timeout=TIMEOUT)
+        http = anthropic.DefaultHttpxClient(event_hooks=self.hooks())
+        self.client = anthropic.Anthropic(
+            base_url=url, api_key=KEY, max_retries=0, timeout=TIMEOUT, http_client=http
+        )
 
     def user(self, text, media=None):
         content = [{"type": "text", "text": text}]
@@ -79,8 +93,10 @@ class Anthropic(Client):
             {"type": "tool_result", "tool_use_id": call.id, "content": result} for call, result in calls
         ]}]
 
-    def request(self, model, history, system=None, tools=(), reasoning=False, schema=None):
+    def request(self, model, history, system=None, tools=(), reasoning=False, schema=None, search=False):
         request = dict(model=model, max_tokens=8192, messages=history)
+        if search:
+            request["tools"] = [{"type": "web_search_20250305", "name": "web_search"}]
         if system:
             request["system"] = system
         if tools:
@@ -112,6 +128,8 @@ class Anthropic(Client):
             finish=answer.stop_reason,
             usage=(answer.usage.input_tokens, answer.usage.output_tokens),
             turn=[{"role": "assistant", "content": answer.content}],
+            pages=[page.url for block in blocks("web_search_tool_result") for page in block.content],
+            cited=[cited.url for block in blocks("text") for cited in block.citations or []],
         )
 
     def leave(self, *args):
@@ -130,7 +148,10 @@ class OpenAi(Client):
     ERROR = openai.APIError
 
     def __init__(self, url):
-        self.client = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=TIMEOUT)
+        http = openai.DefaultHttpxClient(event_hooks=self.hooks())
+        self.client = openai.OpenAI(
+            base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=TIMEOUT, http_client=http
+        )
 
     def told(self, error):
         response = getattr(error, "response", None)
@@ -160,9 +181,15 @@ class Chat(OpenAi):
     def results(self, calls):
         return [{"role": "tool", "tool_call_id": call.id, "content": result} for call, result in calls]
 
-    def request(self, model, history, system=None, tools=(), reasoning=False, schema=None):
+    def request(
+        self, model, history, system=None, tools=(), reasoning=False, schema=None, search=False, logprobs=False
+    ):
         system = [{"role": "system", "content": system}] if system else []
         request = dict(model=model, messages=system + history)
+        if search:
+            request["web_search_options"] = {}
+        if logprobs:
+            request |= {"logprobs": True, "top_logprobs": 2}
         if tools:
             request["tools"] = [
                 {"type": "function", "function": {
@@ -204,6 +231,10 @@ class Chat(OpenAi):
             finish=answer.choices[0].finish_reason,
             usage=(answer.usage.prompt_tokens, answer.usage.completion_tokens),
             turn=[turn],
+            tokens=tokens((answer.choices[0].logprobs and answer.choices[0].logprobs.content) or []),
+            # What was found and is not cited Chat does not tell.
+            pages=None,
+            cited=[cited["url_citation"]["url"] for cited in turn.get("annotations", [])],
         )
 
     def leave(self, *args):
@@ -234,8 +265,14 @@ class Responses(OpenAi):
             {"type": "function_call_output", "call_id": call.id, "output": result} for call, result in calls
         ]
 
-    def request(self, model, history, system=None, tools=(), reasoning=False, schema=None):
+    def request(
+        self, model, history, system=None, tools=(), reasoning=False, schema=None, search=False, logprobs=False
+    ):
         request = dict(model=model, input=history, store=False)
+        if search:
+            request |= {"tools": [{"type": "web_search"}], "include": ["web_search_call.action.sources"]}
+        if logprobs:
+            request |= {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
         if system:
             request["instructions"] = system
         if tools:
@@ -265,6 +302,8 @@ class Responses(OpenAi):
             answer = self.client.responses.create(**request)
         check(answer.object == "response", f"object: {answer.object}")
         items = lambda kind: [item for item in answer.output if item.type == kind]
+        texts = [part for item in items("message") for part in item.content]
+        searches = items("web_search_call")
         # What the stream helper parsed is not part of the protocol.
         exclude = {"parsed_arguments": True, "content": {"__all__": {"parsed"}}}
         return SimpleNamespace(
@@ -277,6 +316,10 @@ class Responses(OpenAi):
             finish=answer.status,
             usage=(answer.usage.input_tokens, answer.usage.output_tokens),
             turn=[item.model_dump(exclude_none=True, exclude=exclude) for item in answer.output],
+            tokens=[token for part in texts for token in tokens(part.logprobs or [])],
+            # Towards Chat, which tells of no search, the annotations are all there is.
+            pages=[page.url for search in searches for page in search.action.sources] if searches else None,
+            cited=[cited.url for part in texts for cited in part.annotations],
         )
 
     def leave(self, *args):
@@ -293,7 +336,9 @@ class Gemini(Client):
         # The client reads these before the arguments.
         for name in ("GOOGLE_API_KEY", "GEMINI_API_KEY"):
             os.environ.pop(name, None)
-        options = types.HttpOptions(base_url=url, timeout=TIMEOUT * 1000)
+        options = types.HttpOptions(
+            base_url=url, timeout=TIMEOUT * 1000, client_args={"event_hooks": self.hooks()}
+        )
         self.client = genai.Client(api_key=KEY, http_options=options)
 
     def user(self, text, media=None):
@@ -312,7 +357,9 @@ class Gemini(Client):
             )) for call, result in calls
         ])]
 
-    def request(self, model, history, system=None, tools=(), reasoning=False, schema=None):
+    def request(
+        self, model, history, system=None, tools=(), reasoning=False, schema=None, search=False, logprobs=False
+    ):
         config = types.GenerateContentConfig(
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
             system_instruction=system,
@@ -323,6 +370,10 @@ class Gemini(Client):
                     name=t["name"], description=t["about"], parameters_json_schema=t["schema"]
                 ) for t in tools
             ])]
+        if search:
+            config.tools = [types.Tool(google_search=types.GoogleSearch())]
+        if logprobs:
+            config.response_logprobs, config.logprobs = True, 2
         if reasoning:
             config.thinking_config = types.ThinkingConfig(
                 include_thoughts=True, thinking_level=types.ThinkingLevel.HIGH
@@ -338,11 +389,18 @@ class Gemini(Client):
             chunks = self.client.models.generate_content_stream(**request)
         else:
             chunks = [self.client.models.generate_content(**request)]
-        parts, finish, usage = [], None, None
+        parts, finish, usage, told, pages, cited = [], None, None, [], [], []
         for chunk in chunks:
             usage = chunk.usage_metadata or usage
             for candidate in chunk.candidates or []:
                 finish = candidate.finish_reason or finish
+                if logprobs := candidate.logprobs_result:
+                    tops = [top.candidates or [] for top in logprobs.top_candidates]
+                    told += [(one.token, len(top)) for one, top in zip(logprobs.chosen_candidates, tops)]
+                if grounding := candidate.grounding_metadata:
+                    pages = [chunk.web.uri for chunk in grounding.grounding_chunks]
+                    supports = grounding.grounding_supports
+                    cited = [pages[n] for support in supports for n in support.grounding_chunk_indices]
                 if candidate.content:
                     check(candidate.content.role == "model", f"role: {candidate.content.role}")
                     got = candidate.content.parts or []
@@ -359,6 +417,9 @@ class Gemini(Client):
             finish=finish,
             usage=(usage.prompt_token_count, usage.candidates_token_count),
             turn=[types.Content(role="model", parts=parts)],
+            tokens=told,
+            pages=pages,
+            cited=cited,
         )
 
     def leave(self, *args):
@@ -373,6 +434,10 @@ class Gemini(Client):
 
 
 CLIENTS = [Anthropic, Chat, Responses, Gemini]
+
+
+def tokens(logprobs):
+    return [(token.token, len(token.top_logprobs)) for token in logprobs]
 
 
 class Talk:
@@ -447,6 +512,33 @@ class Talk:
         check(json.loads(answer.text) == tool["arguments"], f"document: {answer.text!r}")
         check(answer.finish == self.client.STOP, f"finish: {answer.finish}")
 
+    def logprobs(self):
+        answer = self.ask(self.client.user(PROMPTS["hello"]), logprobs=True)
+        lost = self.upstream in self.cell["warned"].get(self.client.name, [])
+        warned = "drop:logprobs, drop:top_logprobs" if lost else ""
+        check(self.client.warnings == warned, f"warnings: {self.client.warnings!r}")
+        texts, tops = "".join(text for text, _ in answer.tokens), {top for _, top in answer.tokens}
+        check(texts == ("" if lost else answer.text), f"tokens: {texts!r}")
+        check(tops == (set() if lost else {2}), f"most probable ones: {tops}")
+        self.end(answer)
+
+    def search(self):
+        history = self.client.user(PROMPTS["hello"])
+        answer = self.ask(history, search=True)
+        check_has(answer.text, f"You said: {PROMPTS['hello']}")
+        pages = CELLS["pages"]
+        check(answer.cited == pages[:1], f"cited: {answer.cited}")
+        # Of Chat nobody hears what was found and is not cited.
+        found = pages[:1] if self.upstream == "openai" else pages
+        none = self.client.name == "openai chat" or (self.client.name, self.upstream) == ("openai responses", "openai")
+        check(answer.pages == (None if none else found), f"found: {answer.pages}")
+        self.end(answer)
+        # What the search left in the history is no trouble.
+        self.client.deltas = 0
+        last = self.ask(history + answer.turn + self.client.user(PROMPTS["look"]), search=True)
+        check_has(last.text, f"You said: {PROMPTS['look']}")
+        self.end(last)
+
     def long(self):
         answer = self.ask(self.client.user(PROMPTS["hello"]))
         count, words = CELLS["long"]["events"], CELLS["long"]["words"].split()
@@ -457,8 +549,9 @@ class Talk:
 
     def must_raise(self):
         media = MEDIA[self.cell["media"]] if "media" in self.cell else None
+        more = {"search": True} if self.cell["do"] == "search" else {}
         try:
-            answer = self.client.ask(self.streamed, self.model, self.client.user(PROMPTS["look"], media))
+            answer = self.client.ask(self.streamed, self.model, self.client.user(PROMPTS["look"], media), **more)
         except self.client.ERROR as error:
             return error
         raise AssertionError(f"no error, but {answer.text!r}")
@@ -507,13 +600,17 @@ def rows(url, upstreams, watch, words):
             for cell in CELLS["cells"]:
                 if kind.name not in cell.get("clients", [kind.name]) or direct and "gateway" in cell:
                     continue
+                if upstream not in cell.get("only", [upstream]):
+                    continue
                 refused = upstream in cell.get("refused", {}).get(kind.name, [])
                 do = "refused" if refused else cell["do"].replace(" ", "_")
-                what = cell["what"] + (", refused" if refused else "")
+                warned = upstream in cell.get("warned", {}).get(kind.name, [])
+                what = cell["what"] + (", refused" if refused else ", warned" if warned else "")
+                chosen = cell.get("models", {}).get(upstream, model) + cell.get("model", "")
                 for streamed in cell["short" if short else "streamed"]:
                     row = f"| {label} | {upstream} | {what} | {'yes' if streamed else 'no'} |"
                     if all(word in row for word in words):
-                        yield row, client, (model + cell.get("model", ""), upstream, streamed, cell, watch), do
+                        yield row, client, (chosen, upstream, streamed, cell, watch), do
 
 
 def wait_for(url):

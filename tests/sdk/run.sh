@@ -57,15 +57,19 @@ PY
   python3 - "$simulator_port" "$gateway_port" > "$work/config.yaml" <<'PY'
 import json, sys
 simulator, gateway = sys.argv[1:]
-upstreams = json.load(open("tests/sdk/cells.json"))["upstreams"]
+table = json.load(open("tests/sdk/cells.json"))
+upstreams = {api: [model] for api, model in table["upstreams"].items()}
+for cell in table["cells"]:
+    for api, model in cell.get("models", {}).items():
+        upstreams[api].append(model)
 print(json.dumps({
     "listen": f"127.0.0.1:{gateway}",
     "api-key": "sk-sdk-test",
     "log": {"level": "warn"},
     "circuit_breaker": {"enabled": False},
     "upstreams": [
-        {"name": api, "api_type": api, "base_url": f"http://127.0.0.1:{simulator}", "available_models": [f"{model}*"]}
-        for api, model in upstreams.items()
+        {"name": api, "api_type": api, "base_url": f"http://127.0.0.1:{simulator}", "available_models": [f"{model}*" for model in models]}
+        for api, models in upstreams.items()
     ],
 }))
 PY

@@ -45,7 +45,7 @@ const COMPRESSIONS: [(&str, Compression); 7] = [
 const HOSTED_TOOLS: [(&str, HostedTools); 2] =
     [("reject", HostedTools::Reject), ("strip", HostedTools::Strip)];
 
-const FLAGS: [(&str, Flag<Dialect>); 11] = [
+const FLAGS: [(&str, Flag<Dialect>); 12] = [
     ("legacy_max_tokens", |dialect| &mut dialect.legacy_max_tokens),
     ("developer_role", |dialect| &mut dialect.developer_role),
     ("reasoning_replay", |dialect| &mut dialect.reasoning_replay),
@@ -54,6 +54,7 @@ const FLAGS: [(&str, Flag<Dialect>); 11] = [
     ("no_account_fields", |dialect| &mut dialect.no_account_fields),
     ("accepts_top_k", |dialect| &mut dialect.accepts_top_k),
     ("random_seed", |dialect| &mut dialect.random_seed),
+    ("think_tags", |dialect| &mut dialect.think_tags),
     ("no_reasoning_summary", |dialect| &mut dialect.no_reasoning_summary),
     ("stub_tools", |dialect| &mut dialect.stub_tools),
     ("vertex", |dialect| &mut dialect.vertex),

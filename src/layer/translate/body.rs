@@ -44,10 +44,10 @@ struct Machine {
 
 impl Machine {
     fn new(plan: &mut Plan) -> Self {
-        let Plan { exchange, stops, choices, estimator, shows_estimates, recording, .. } = plan;
+        let Plan { exchange, dialect, stops, choices, estimator, shows_estimates, recording, .. } = plan;
         Machine {
             events: sse::Decoder::default(),
-            decoder: StreamDecoder::new(exchange.upstream, exchange.seed),
+            decoder: StreamDecoder::with_dialect(exchange.upstream, dialect, exchange.seed),
             pipe: Pipe {
                 stops: (!stops.is_empty()).then(|| StopFilter::new(stops, *choices)),
                 meter: Meter::new(*estimator, exchange.client, *shows_estimates),

@@ -2,7 +2,9 @@
 
 use super::plan::Plan;
 use crate::protocol::canonical::{Collector, ErrorView, Exchange, FaultKind, Response, Usage};
-use crate::protocol::{Lengths, Meter, StreamDecoder, StreamEncoder, decode_response, encode_response, sse};
+use crate::protocol::{
+    Lengths, Meter, StreamDecoder, StreamEncoder, decode_response_with, encode_response, sse,
+};
 
 /// Translates a whole answer: to a document, or replayed as a stream for a client that wants one. And whether
 /// its token counts are estimates.
@@ -10,10 +12,10 @@ pub(super) fn document(read: &[u8], is_stream: bool, plan: &mut Plan) -> Result<
     let bad = |message: &str| ErrorView::new(FaultKind::BadUpstream, message);
     let exchange = &plan.exchange;
     let mut response = if is_stream {
-        collect(read, exchange)?
+        collect(read, plan)?
     } else {
         let text = std::str::from_utf8(read).map_err(|_| bad("the upstream's answer is not UTF-8"))?;
-        decode_response(exchange.upstream, text, exchange.seed)?
+        decode_response_with(exchange.upstream, &plan.dialect, text, exchange.seed)?
     };
     let usage = plan.estimator.complete(&response.usage, || Lengths::of(&response), false);
     let is_shown = Meter::shows(exchange.client, &usage, plan.shows_estimates);
@@ -37,9 +39,10 @@ pub(super) fn document(read: &[u8], is_stream: bool, plan: &mut Plan) -> Result<
 }
 
 /// Folds a stream that nobody asked for.
-fn collect(read: &[u8], exchange: &Exchange) -> Result<Response<'static>, ErrorView> {
+fn collect(read: &[u8], plan: &Plan) -> Result<Response<'static>, ErrorView> {
     let mut collector = Collector::default();
-    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
+    let Exchange { upstream, seed, .. } = plan.exchange;
+    let mut decoder = StreamDecoder::with_dialect(upstream, &plan.dialect, seed);
     let mut events = sse::Decoder::default();
     let mut sink = |event: sse::Event<'_>| decoder.event(&event, &mut |event| collector.event(event));
     events.push(read, &mut sink).map_err(|long| ErrorView::new(FaultKind::BadUpstream, long.to_string()))?;

@@ -43,8 +43,8 @@ use crate::headers;
 use crate::payload::Payload;
 use crate::protocol::canonical::{self, Exchange, FaultKind, HostedTools, Losses, Recorder, take_untaken};
 use crate::protocol::{
-    Capabilities, ClientDialect, Dialect, Estimator, Operation, Overrides, Protocol, Target, decode_request,
-    encode_count, encode_request, without_foreign,
+    Capabilities, ClientDialect, Dialect, Estimator, Operation, Overrides, Protocol, Target, Thinking,
+    decode_request, encode_count, encode_request, without_foreign,
 };
 use crate::seeds::Seeds;
 
@@ -319,7 +319,8 @@ impl<S> Translate<S> {
         let target = settings.target(payload.model());
         exchange.family = target.family();
         let has_calls = !canonical.tools.is_empty() || canonical.called_names().next().is_some();
-        let scope = has_calls.then(|| self.scope(&parts.extensions, payload.model())).flatten();
+        let may_have_state = has_calls || signs_text(&exchange, &target);
+        let scope = may_have_state.then(|| self.scope(&parts.extensions, payload.model())).flatten();
         let recording = scope.and_then(|scope| recording(scope, &mut canonical, &exchange, &target));
         let stops = if settings.stop_emulation {
             take_untaken(&mut canonical.output.stop, settings.upstream, &mut losses)
@@ -345,6 +346,7 @@ impl<S> Translate<S> {
         );
         let plan = Plan {
             exchange,
+            dialect: settings.dialect,
             warnings,
             recording,
             stops,
@@ -374,6 +376,11 @@ fn exchange(
     }
 }
 
+/// Whether the model may sign also what it says (T102), not calls alone.
+fn signs_text(exchange: &Exchange, target: &Target<'_>) -> bool {
+    exchange.upstream == Protocol::Gemini && target.capabilities.thinking != Thinking::None
+}
+
 /// Gives a history back what its client dropped; and what is to become of the answer's state.
 fn recording(
     scope: Scope,
@@ -383,11 +390,11 @@ fn recording(
 ) -> Option<Recording> {
     let restored = canonical::restore(request, exchange.upstream, |said, id| scope.find(said, id));
     if restored > 0 {
-        tracing::debug!(calls = restored, "state that the client dropped was restored");
+        tracing::debug!(parts = restored, "state that the client dropped was restored");
     }
     // Clients of Anthropic's that are shown reasoning have to send it back.
     let is_carried = exchange.client == Protocol::Anthropic && exchange.show_reasoning;
-    if is_carried || request.tools.is_empty() {
+    if is_carried || request.tools.is_empty() && !signs_text(exchange, target) {
         return None;
     }
     let recorder =

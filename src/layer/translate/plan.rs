@@ -7,11 +7,12 @@ use super::state_store::Recording;
 use crate::error::Error;
 use crate::payload::Payload;
 use crate::protocol::canonical::{Exchange, FaultKind, Overflow};
-use crate::protocol::{Estimator, estimate_tokens};
+use crate::protocol::{Dialect, Estimator, estimate_tokens};
 
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) exchange: Exchange,
+    pub(super) dialect: Dialect,
     pub(super) warnings: Option<HeaderValue>,
     pub(super) recording: Option<Recording>,
     /// Stop sequences that the upstream does not know of, and in how many choices to look for them.

@@ -4,7 +4,7 @@ use super::plan::Plan;
 use super::{Settings, exchange, read};
 use crate::error::Error;
 use crate::payload::Payload;
-use crate::protocol::{Estimator, Operation};
+use crate::protocol::{Dialect, Estimator, Operation};
 use crate::seeds::Seeds;
 
 /// A relayed request whose answer may be wanted in another form than it comes in.
@@ -39,6 +39,8 @@ impl Asked {
         let protocol = self.payload.protocol();
         Ok(Plan {
             exchange: exchange(&canonical, &self.payload, protocol, self.seed),
+            // A client of the same protocol gets what the server wrote.
+            dialect: Dialect::default(),
             warnings: None,
             recording: None,
             stops: Vec::new(),

@@ -18,7 +18,7 @@ const OVERHEAD: usize = 256;
 const SHARE: usize = 16;
 
 /// Remembers what providers want back with their models' calls, for clients that cannot carry it or drop it:
-/// signatures of calls, encrypted reasoning, signed thinking. Gemini 3 then gets its own signatures back, and
+/// signatures of calls and texts, encrypted reasoning, signed thinking. Gemini 3 then gets its own signatures back, and
 /// reasoning models keep their chain of thought from call to call.
 ///
 /// An optimisation only: without it, or when an entry is gone, requests are translated as if the state were lost,

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use super::block::{Block, citation};
 use super::finish::{self, Stop};
 use super::request::input;
-use super::search::{self, Searches, Step};
+use super::search::{self, Cited, Searches, Step};
 use super::state::{self, CallIds};
 use super::usage::{self, Counts};
 use super::{ANSWER_TOOL, WRAPPED_ANSWER_TOOL, error};
 use crate::protocol::Protocol;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Exchange, FaultKind, FinishReason, IdSource, Losses, Media, Opaque,
-    OpaqueKind, Part, PartKind, Provider, Response, restoration,
+    OpaqueKind, Part, PartKind, Provider, Response, WebSearchCall, restoration,
 };
 use crate::protocol::json::{self, Error, Raw, Reader, Str, Writer};
 
@@ -199,6 +199,18 @@ pub(crate) fn encode(
     w.key("content").begin_array();
     let mut ids = CallIds::new(exchange.seed);
     let last = choice.parts.len().saturating_sub(1);
+    let told = choice.parts.iter().map(|part| match &part.kind {
+        PartKind::WebSearchCall(call) => call.count(),
+        _ => 0,
+    });
+    let mut searches = told.sum();
+    if searches == 0
+        && exchange.has_silent_search
+        && let Some(call) = cited(choice)
+    {
+        searches = call.count();
+        search(&call, &mut ids, &mut w);
+    }
     for (at, part) in choice.parts.iter().enumerate() {
         let cut = at == last && choice.finish.reason == FinishReason::Length;
         let citations = choice.citations.iter().filter(|(of, _)| *of == at).map(|(_, citation)| citation);
@@ -207,11 +219,7 @@ pub(crate) fn encode(
     w.end_array();
     finish::write(&choice.finish, &mut w);
     w.key("usage");
-    let searches = choice.parts.iter().map(|part| match &part.kind {
-        PartKind::WebSearchCall(call) => call.count(),
-        _ => 0,
-    });
-    usage::write(&response.usage, searches.sum(), &mut w);
+    usage::write(&response.usage, searches, &mut w);
     w.end_object();
     Ok(())
 }
@@ -250,21 +258,30 @@ fn content<'c>(
             w.end_object();
         }
         PartKind::Media(Media { mime, .. }) => visible(&placeholder(mime), citations, w),
-        PartKind::WebSearchCall(call) => match call.told_in(Protocol::Anthropic) {
-            Some(blocks) => blocks.iter().for_each(|block| {
-                w.raw(block);
-            }),
-            None => {
-                let id = ids.search(&call.id);
-                search::write_call(&id, Some(&call.query()), w);
-                search::write_result(&id, call, w);
-            }
-        },
+        PartKind::WebSearchCall(call) => search(call, ids, w),
         PartKind::Opaque { protocol: Protocol::Anthropic, raw, .. } => {
             w.raw(raw);
         }
         PartKind::Opaque { .. } | PartKind::ToolResult { .. } => {}
     }
+}
+
+fn cited(choice: &Choice<'_>) -> Option<WebSearchCall<'static>> {
+    let mut cited = Cited::default();
+    choice.citations.iter().for_each(|(_, citation)| cited.add(citation));
+    cited.search()
+}
+
+fn search(call: &WebSearchCall<'_>, ids: &mut CallIds, w: &mut Writer<'_>) {
+    if let Some(blocks) = call.told_in(Protocol::Anthropic) {
+        blocks.iter().for_each(|block| {
+            w.raw(block);
+        });
+        return;
+    }
+    let id = ids.search(&call.id);
+    search::write_call(&id, Some(&call.query()), w);
+    search::write_result(&id, call, w);
 }
 
 /// A visible text block; never an empty one, which the API would refuse on return (T035).

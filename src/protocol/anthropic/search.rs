@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use crate::protocol::Protocol;
-use crate::protocol::canonical::{WebSearchCall, WebSearchResult};
+use crate::protocol::canonical::{Citation, WebSearchCall, WebSearchResult};
 use crate::protocol::crossing::Words;
 use crate::protocol::json::{Error, Kind, Later, Raw, Reader, Str, Writer};
 
@@ -125,6 +125,32 @@ pub(crate) fn in_words(tag: &Str<'_>, raw: &Raw<'_>) -> Option<Words> {
         words.text.push_str("\n\n");
     }
     Some(words)
+}
+
+/// Most pages that are told of.
+const MOST_PAGES: usize = 64;
+
+/// The search behind cited pages, for a client that looks for its blocks: some servers name only what they cite
+/// (Chat, 2.13). What was searched for they do not say.
+#[derive(Debug, Default)]
+pub(super) struct Cited(Vec<WebSearchResult<'static>>);
+
+impl Cited {
+    /// Takes one more page, unless it is known already.
+    pub(super) fn add(&mut self, citation: &Citation<'_>) {
+        let known = self.0.iter().any(|page| page.url == citation.url);
+        if !known && !citation.url.is_empty() && self.0.len() < MOST_PAGES {
+            let title = citation.title.clone().filter(|title| !title.is_empty());
+            let page = WebSearchResult { url: citation.url.clone(), title };
+            self.0.push(page.into_owned());
+        }
+    }
+
+    /// The search, if a page was cited.
+    pub(super) fn search(self) -> Option<WebSearchCall<'static>> {
+        let results = self.0;
+        (!results.is_empty()).then(|| WebSearchCall { results, ..WebSearchCall::default() })
+    }
 }
 
 /// Writes the block of the call; without a query if that comes in a delta.

@@ -1,5 +1,5 @@
-//! State that a provider wants back with a call of a tool, apart from the answer that it came in (1.8: the second
-//! line of defence).
+//! State that a provider wants back with a call of a tool, or with a text that it signed (T102), apart from the answer
+//! that it came in (1.8: the second line of defence).
 //!
 //! Some clients cannot carry it and some drop it. [`Recorder`] takes it off an answer, and [`restore`] puts it back
 //! into a history that lacks it. Where it waits in between, and for how long, is not decided here.
@@ -12,16 +12,20 @@ use super::event::{Delta, Event, PartHeader};
 use super::request::{Part, PartKind, Request, Role, Turn};
 use super::response::Response;
 use super::restoration::Restoration;
+use super::signed_text::TextKey;
 use crate::protocol::json::Str;
 use crate::protocol::{Dialect, Protocol};
 
-/// What belongs to one call: the reasoning since the call before it, and its own signature.
+/// What belongs to one call: the reasoning since the call before it, and its own signature. Or to one text: its
+/// signature alone.
 #[derive(Clone, Debug, Default)]
 pub struct CallState {
     thoughts: Vec<Thought>,
     /// Whether something was said between the call before it and this one.
     has_text: bool,
     own: Option<Opaque<'static>>,
+    /// Whether the signature came after its text, on a part without text (T103).
+    is_apart: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -48,9 +52,13 @@ impl CallState {
             + self.own.as_ref().map_or(0, state)
     }
 
-    /// Adds the call to a turn, and before it what belongs there. The turn's parts from `start` on came since the
-    /// call before it.
+    /// Adds the call or text to a turn, and around it what belongs there. The turn's parts from `start` on came since
+    /// the call before it.
     fn put<'a>(&self, call: Part<'a>, start: usize, turn: &mut Vec<Part<'a>>) {
+        if self.is_apart {
+            turn.push(call);
+            return turn.push(Part { opaque: self.own.clone(), ..Part::text(Str::EMPTY) });
+        }
         let said = turn.get(start..).unwrap_or_default();
         // Reasoning without the words that followed it would be refused (T107).
         if !self.thoughts.is_empty() && said.iter().any(is_said) == self.has_text {
@@ -74,7 +82,7 @@ fn is_said(part: &Part<'_>) -> bool {
     }
 }
 
-/// Takes the state of calls off one answer. Of several choices only the first counts.
+/// Takes the state of calls and of signed texts off one answer. Of several choices only the first counts.
 #[derive(Debug)]
 pub struct Recorder {
     reasoning: Kept,
@@ -83,6 +91,10 @@ pub struct Recorder {
     state: CallState,
     /// Bytes of reasoning so far.
     size: usize,
+    /// Whether the upstream signs texts.
+    signs_text: bool,
+    /// The text before.
+    last_text: Option<Str<'static>>,
     restoration: Arc<Restoration>,
 }
 
@@ -99,7 +111,10 @@ enum Kept {
 enum Open {
     #[default]
     Other,
-    Text,
+    Text {
+        key: Option<TextKey>,
+        opaque: Option<Opaque<'static>>,
+    },
     Reasoning {
         text: String,
         redacted: bool,
@@ -118,7 +133,7 @@ impl Recorder {
         let reasoning = match upstream {
             Protocol::Anthropic | Protocol::Responses => Kept::Signed,
             Protocol::OpenAi if dialect.reasoning_replay => Kept::All,
-            // Gemini's signatures stand on calls.
+            // Gemini's signatures stand on calls and on texts.
             Protocol::OpenAi | Protocol::Gemini => Kept::Nothing,
         };
         Recorder {
@@ -127,6 +142,8 @@ impl Recorder {
             open: Open::Other,
             state: CallState::default(),
             size: 0,
+            signs_text: upstream == Protocol::Gemini,
+            last_text: None,
             restoration: Arc::default(),
         }
     }
@@ -138,11 +155,17 @@ impl Recorder {
         self
     }
 
-    /// Takes one event. When a call has ended: its id and its state, if it has any.
+    /// Takes one event. When a call has ended: its id and its state, if it has any. A signed text is known by a key
+    /// in the place of an id.
     pub fn event(&mut self, event: &Event<'_>) -> Option<(Str<'static>, CallState)> {
         match event {
             Event::Delta { choice: 0, delta: Delta::Text(more), .. } => match &mut self.open {
-                Open::Text => self.state.has_text |= !more.is_blank(),
+                Open::Text { key, .. } => {
+                    self.state.has_text |= !more.is_blank();
+                    if let Some(key) = key {
+                        key.push(more);
+                    }
+                }
                 Open::Reasoning { text, .. }
                     if self.size.saturating_add(text.len() + more.len()) <= self.limit =>
                 {
@@ -153,7 +176,10 @@ impl Recorder {
             },
             Event::PartStart { choice: 0, header, .. } => self.open = self.opened(header),
             Event::PartMeta { choice: 0, meta, .. } => {
-                if let Open::Reasoning { opaque, .. } | Open::Call { opaque, .. } = &mut self.open {
+                if let Open::Reasoning { opaque, .. }
+                | Open::Call { opaque, .. }
+                | Open::Text { opaque, .. } = &mut self.open
+                {
                     *opaque = Some(exact(&meta.opaque));
                 }
             }
@@ -162,6 +188,7 @@ impl Recorder {
                 Open::Call { id, opaque } if *complete => {
                     return Some(self.restoration.client_id(id)).zip(self.called(opaque));
                 }
+                Open::Text { key: Some(key), opaque } => return self.said(key, opaque),
                 _ => {}
             },
             _ => {}
@@ -169,7 +196,7 @@ impl Recorder {
         None
     }
 
-    /// Takes a whole answer: the ids of its calls, with their state.
+    /// Takes a whole answer: the ids of its calls and the keys of its texts, with their state.
     pub fn whole(&mut self, response: &Response<'_>, mut sink: impl FnMut(Str<'static>, CallState)) {
         for part in response.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default() {
             let opaque = part.opaque.as_ref();
@@ -182,14 +209,24 @@ impl Recorder {
                         sink(self.restoration.client_id(id.clone().into_owned()), state);
                     }
                 }
-                _ => self.state.has_text |= is_said(part),
+                _ => {
+                    self.state.has_text |= is_said(part);
+                    if let PartKind::Text { text } | PartKind::Refusal { text } = &part.kind
+                        && self.signs_text
+                        && let Some((key, state)) = self.said(TextKey::of(text), opaque.map(exact))
+                    {
+                        sink(key, state);
+                    }
+                }
             }
         }
     }
 
     fn opened(&mut self, header: &PartHeader<'_>) -> Open {
         match header {
-            PartHeader::Text | PartHeader::Refusal => Open::Text,
+            PartHeader::Text | PartHeader::Refusal => {
+                Open::Text { key: self.signs_text.then(TextKey::default), opaque: None }
+            }
             // Where reasoning is signed, calls are not.
             PartHeader::ToolCall { .. }
                 if self.reasoning == Kept::Signed && self.state.thoughts.is_empty() =>
@@ -223,8 +260,20 @@ impl Recorder {
         self.state.thoughts.push(Thought { part, follows_text: self.state.has_text });
     }
 
+    /// A text is over. One that is only a signature belongs to the text before it.
+    fn said(&mut self, key: TextKey, own: Option<Opaque<'static>>) -> Option<(Str<'static>, CallState)> {
+        let key = key.finish();
+        let is_apart = key.is_none();
+        if !is_apart {
+            self.last_text = key;
+        }
+        let state = CallState { own, is_apart, ..CallState::default() };
+        self.last_text.clone().zip(state.own.is_some().then_some(state))
+    }
+
     fn called(&mut self, own: Option<Opaque<'static>>) -> Option<CallState> {
         let mut state = mem::take(&mut self.state);
+        self.last_text = None;
         if mem::take(&mut self.size) > self.limit {
             state.thoughts.clear();
         }
@@ -258,8 +307,8 @@ pub fn last_said<'r, 'a>(turns: &'r [Turn<'a>]) -> Option<&'r Str<'a>> {
     })
 }
 
-/// Gives calls in the history what `find` knows of them, where the client left it out; `find` gets what the user said
-/// before, and the id of a call. Says how many were given something.
+/// Gives calls and texts in the history what `find` knows of them, where the client left it out; `find` gets what the
+/// user said before, and the id of a call or the key of a text. Says how many were given something.
 pub fn restore(
     request: &mut Request<'_>,
     upstream: Protocol,
@@ -272,11 +321,14 @@ pub fn restore(
         let said = last_said(before);
         let mut found = Vec::new();
         for (at, part) in turn.parts.iter().enumerate() {
-            if let PartKind::ToolCall { id, .. } = &part.kind
-                && let Some(state) = find(said, id)
-            {
-                found.push((at, state));
-            }
+            let state = match &part.kind {
+                PartKind::ToolCall { id, .. } => find(said, id),
+                PartKind::Text { text } if upstream == Protocol::Gemini => {
+                    TextKey::of(text).finish().and_then(|key| find(said, &key))
+                }
+                _ => None,
+            };
+            found.extend(state.map(|state| (at, state)));
         }
         if !found.is_empty() {
             restored += found.len();
@@ -286,7 +338,7 @@ pub fn restore(
     restored
 }
 
-/// Whether there are calls of the model's, and nothing that its provider made for itself.
+/// Whether the model called or said something, and nothing is there that its provider made for itself.
 fn lacks_state(turn: &Turn<'_>, upstream: Protocol) -> bool {
     let has_state = |part: &Part<'_>| match (&part.opaque, upstream) {
         (None, Protocol::OpenAi) => matches!(part.kind, PartKind::Reasoning { .. }),
@@ -294,7 +346,8 @@ fn lacks_state(turn: &Turn<'_>, upstream: Protocol) -> bool {
         (Some(opaque), upstream) => opaque.provider.is_behind(upstream),
     };
     turn.role == Role::Assistant
-        && turn.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall { .. }))
+        && (upstream == Protocol::Gemini
+            || turn.parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall { .. })))
         && !turn.parts.iter().any(has_state)
 }
 

@@ -30,6 +30,8 @@ pub struct Exchange {
     pub include_usage: bool,
     /// Whether the client is to see reasoning (2.9: Anthropic and Gemini clients only if they asked).
     pub show_reasoning: bool,
+    /// Whether the provider may have searched the web without telling of more than what it cites (Chat).
+    pub has_silent_search: bool,
     /// Tool names as sent upstream, back to the client's.
     pub tool_names: NameMap,
     /// The client's names of free-text tools: their calls go back as custom calls.
@@ -73,6 +75,7 @@ impl Exchange {
             stream: request.stream,
             include_usage: request.include_usage,
             show_reasoning,
+            has_silent_search: upstream == Protocol::OpenAi && request.searches_web(),
             custom_tools: request
                 .tools
                 .iter()

@@ -30,6 +30,7 @@ mod retry_hint;
 mod search;
 mod search_call;
 mod sequence;
+mod signed_text;
 mod stop;
 mod usage;
 mod wording;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{aggregate, error, observe, request, response, stream};
 use crate::protocol::canonical::{Collector, Event, Exchange, Losses};
-use crate::protocol::{Observation, Protocol, Signal, Target, sse};
+use crate::protocol::{Dialect, Observation, Protocol, Signal, Target, sse};
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -84,7 +84,7 @@ fn client() -> Exchange {
 
 fn check_answer(body: &str) -> Result<(), String> {
     let value: Value = serde_json::from_str(body).map_err(|e| e.to_string())?;
-    let decoded = match response::decode(body, 1) {
+    let decoded = match response::decode(body, &Dialect::default(), 1) {
         Ok(decoded) => decoded,
         Err(view) if value.get("error").is_some() || value["choices"][0].get("error").is_some() => {
             println!("200 {:?} {}", view.kind, view.message);
@@ -110,7 +110,7 @@ fn check_answer(body: &str) -> Result<(), String> {
 }
 
 fn check_stream(text: &str) -> Result<(), String> {
-    let mut decoder = stream::Decoder::new(1);
+    let mut decoder = stream::Decoder::new(&Dialect::default(), 1);
     let mut encoder = stream::Encoder::new(&client());
     let mut aggregator = aggregate::Aggregator::default();
     let mut state = Observation::default();
@@ -147,7 +147,8 @@ fn check_stream(text: &str) -> Result<(), String> {
     }
     let folded = aggregator.finish().map_err(|e| format!("fold: {}", e.message))?;
     let folded = String::from_utf8(folded).map_err(|e| e.to_string())?;
-    let native = response::decode(&folded, 1).map_err(|e| format!("fold: {}", e.message))?;
+    let native =
+        response::decode(&folded, &Dialect::default(), 1).map_err(|e| format!("fold: {}", e.message))?;
     let whole = |answer: &crate::protocol::canonical::Response<'_>| {
         let mut out = Vec::new();
         response::encode(answer, &client(), &mut out).unwrap();

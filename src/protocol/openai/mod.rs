@@ -15,7 +15,7 @@
 //! | media in tool results | moved to a user message after the step | - |
 //! | failed tool results | `Error: ` before the text | - |
 //! | token budgets for reasoning | as effort, on reasoning models | - |
-//! | probabilities of tokens | asked for, unless the model reasons | those of text; a refusal's are dropped |
+//! | probabilities of tokens | asked for, unless the model reasons | exact (a refusal's never reach a Responses client, whose refusals have no place for them) |
 //! | `top_k`, safety settings | dropped | - |
 //! | video, documents by URL, foreign file ids | refused | - |
 //! | finish: context window, pause, other | - | `length`, `stop`, `stop` |
@@ -34,6 +34,7 @@ mod reasoning;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod stream;
+mod think_tags;
 pub(super) mod usage;
 
 /// The key under which an exchange remembers that the client speaks of `functions`, which Chat

@@ -2,6 +2,7 @@
 
 mod choice;
 mod decode;
+mod delta;
 mod encode;
 
 pub(crate) use decode::Decoder;

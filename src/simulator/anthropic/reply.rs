@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 use super::{SIGNATURE, SIGNED};
 use crate::simulator::ids::Ids;
 use crate::simulator::script::{Answer, Finish, evenly};
+use crate::simulator::search;
 use crate::simulator::stage::Scene;
 use crate::simulator::wire::{Frames, quote, quoted};
+
+/// What only the provider can read of a page.
+const SEALED: &str = "EqgfCioIARgBIiQ";
 
 /// An answer that is not streamed.
 pub(crate) fn whole(scene: Scene<'_>) -> String {
@@ -23,10 +27,18 @@ pub(crate) fn whole(scene: Scene<'_>) -> String {
         );
         separator = ",";
     }
+    if let Some(query) = &answer.search {
+        let input = format!(r#"{{"query":{}}}"#, quoted(query));
+        let _ = write!(out, "{separator}{},{}", search_use(answer.ids, &input), search_result(answer.ids));
+        separator = ",";
+    }
     if !answer.text.is_empty() {
         out.push_str(separator);
         out.push_str(r#"{"type":"text","text":"#);
         quote(&mut out, &answer.text);
+        if answer.search.is_some() {
+            let _ = write!(out, r#","citations":[{}]"#, citation());
+        }
         out.push('}');
         separator = ",";
     }
@@ -40,8 +52,9 @@ pub(crate) fn whole(scene: Scene<'_>) -> String {
     counts(&mut out, answer.usage.input, answer.usage.output);
     let _ = write!(
         out,
-        r#","output_tokens_details":{{"thinking_tokens":{}}},"service_tier":"standard"}}}}"#,
-        answer.usage.reasoning
+        r#","output_tokens_details":{{"thinking_tokens":{}}}{},"service_tier":"standard"}}}}"#,
+        answer.usage.reasoning,
+        searches(answer)
     );
     out
 }
@@ -83,6 +96,43 @@ fn tool_use(ids: Ids, n: usize, name: &str, input: &str) -> String {
     format!(r#"{{"type":"tool_use","id":"{id}","name":{name},"input":{input},"caller":{{"type":"direct"}}}}"#)
 }
 
+/// The block of the call of a search.
+fn search_use(ids: Ids, input: &str) -> String {
+    let id = search_id(ids);
+    format!(r#"{{"type":"server_tool_use","id":"{id}","name":"web_search","input":{input}}}"#)
+}
+
+/// The block of its result.
+fn search_result(ids: Ids) -> String {
+    let id = search_id(ids);
+    let pages = search::pages(|url, title| {
+        format!(
+            r#"{{"type":"web_search_result","title":{title},"url":{url},"encrypted_content":"{SEALED}","page_age":null}}"#
+        )
+    });
+    format!(r#"{{"type":"web_search_tool_result","tool_use_id":"{id}","content":{pages}}}"#)
+}
+
+fn search_id(ids: Ids) -> String {
+    ids.base62("srvtoolu_01", 5, 22)
+}
+
+fn citation() -> String {
+    search::cited(|url, title| {
+        format!(
+            r#"{{"type":"web_search_result_location","cited_text":"a page","url":{url},"title":{title},"encrypted_index":"{SEALED}"}}"#
+        )
+    })
+}
+
+/// How often was searched, if at all.
+fn searches(answer: &Answer) -> &'static str {
+    match answer.search {
+        Some(_) => r#","server_tool_use":{"web_search_requests":1,"web_fetch_requests":0}"#,
+        None => "",
+    }
+}
+
 fn signature(ids: Ids) -> String {
     ids.base62(SIGNATURE, 7, SIGNED)
 }
@@ -101,10 +151,22 @@ pub(crate) fn stream(scene: Scene<'_>) -> Frames {
         script.delta("signature_delta", "signature", &signature(answer.ids));
         script.close();
     }
+    if let Some(query) = &answer.search {
+        script.open(&search_use(answer.ids, "{}"));
+        for piece in evenly(&format!(r#"{{"query":{}}}"#, quoted(query)), 2) {
+            script.delta("input_json_delta", "partial_json", piece);
+        }
+        script.close();
+        script.open(&search_result(answer.ids));
+        script.close();
+    }
     if !pieces.is_empty() {
         script.open(r#"{"type":"text","text":""}"#);
         for piece in pieces {
             script.delta("text_delta", "text", piece);
+        }
+        if answer.search.is_some() {
+            script.raw_delta("citations_delta", "citation", &citation());
         }
         script.close();
     }
@@ -156,13 +218,17 @@ impl Script {
     }
 
     fn delta(&mut self, kind: &str, field: &str, text: &str) {
+        self.raw_delta(kind, field, &quoted(text));
+    }
+
+    fn raw_delta(&mut self, kind: &str, field: &str, json: &str) {
         let out = &mut self.frames.buf;
         let _ = write!(
             out,
             "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":{},\"delta\":{{\"type\":\"{kind}\",\"{field}\":",
             self.index
         );
-        quote(out, text);
+        out.push_str(json);
         out.push('}');
         self.end(true);
     }
@@ -183,8 +249,11 @@ impl Script {
         ending(out, answer);
         let _ = write!(
             out,
-            r#"}},"usage":{{"input_tokens":{},"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":{},"output_tokens_details":{{"thinking_tokens":{}}}}}"#,
-            answer.usage.input, answer.usage.output, answer.usage.reasoning
+            r#"}},"usage":{{"input_tokens":{},"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":{},"output_tokens_details":{{"thinking_tokens":{}}}{}}}"#,
+            answer.usage.input,
+            answer.usage.output,
+            answer.usage.reasoning,
+            searches(answer)
         );
         self.end(false);
         self.frames.buf.push_str("event: message_stop\ndata: {\"type\":\"message_stop\"");

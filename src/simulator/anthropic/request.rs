@@ -139,6 +139,8 @@ fn tools(body: &Value, ask: &mut Ask) -> Outcome {
         if custom && !is_name(name, 128) {
             return bad(format!("{place}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'"));
         }
+        ask.searches |=
+            tool.get("type").and_then(Value::as_str).is_some_and(|tag| tag.starts_with("web_search_"));
         if !names.insert(name) {
             return bad("tools: Tool names must be unique.");
         }

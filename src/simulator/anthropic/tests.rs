@@ -156,3 +156,23 @@ async fn bad_requests_are_refused_in_the_words_of_the_api() {
     let got = post("/v1/messages", &json!({"model": "m", "messages": []})).await;
     assert_eq!(got.json()["error"]["message"], "max_tokens: Field required");
 }
+
+#[tokio::test]
+async fn a_search_of_the_web() {
+    let body = |stream: bool| {
+        json!({"model": "sim-search", "max_tokens": 99, "stream": stream,
+            "messages": [{"role": "user", "content": "hi"}],
+            "tools": [{"type": "web_search_20250305", "name": "web_search"}]})
+    };
+    let message = post("/v1/messages", &body(false)).await.json();
+    let [call, result, text] = message["content"].as_array().unwrap().as_slice() else { panic!("{message}") };
+    assert_eq!((&call["input"], &call["id"]), (&json!({"query": "hi"}), &result["tool_use_id"]));
+    assert_eq!(result["content"][1]["url"], "https://example.com/two");
+    assert_eq!(text["citations"][0]["url"], "https://example.com/one");
+    assert_eq!(message["usage"]["server_tool_use"]["web_search_requests"], 1);
+    let got = post("/v1/messages", &body(true)).await;
+    let events = got.events();
+    let started = events.iter().filter_map(|(_, data)| data["content_block"]["type"].as_str());
+    assert_eq!(started.collect::<Vec<_>>(), ["server_tool_use", "web_search_tool_result", "text"]);
+    assert!(events.iter().any(|(_, data)| data["delta"]["citation"] == text["citations"][0]));
+}

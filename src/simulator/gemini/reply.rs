@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{SIGNATURE, SIGNED};
 use crate::simulator::script::{Answer, Call, Finish};
+use crate::simulator::search;
 use crate::simulator::stage::Scene;
 use crate::simulator::wire::{Frames, list, pretty, quoted};
 
@@ -19,7 +20,7 @@ pub(crate) fn whole(scene: Scene<'_>) -> String {
         parts.push(text_part(&answer.text, false, signed.as_deref()));
     }
     parts.extend(answer.calls.iter().enumerate().map(|(n, call)| call_part(scene, n, call)));
-    pretty(&chunk(scene, &list(parts), true, true)) + "\n"
+    pretty(&chunk(scene, &list(parts), &answer.pieces(), true, true)) + "\n"
 }
 
 fn text_part(text: &str, thought: bool, signature: Option<&str>) -> String {
@@ -62,8 +63,33 @@ fn finish(finish: &Finish) -> &'static str {
     }
 }
 
+/// The tokens of these pieces, if they are wanted.
+fn logprobs(scene: Scene<'_>, pieces: &[&str]) -> Option<String> {
+    let most = scene.ask.logprobs.filter(|_| !pieces.is_empty())?;
+    let token = |text: &str, rank: usize| {
+        format!("{{\"token\": {},\"tokenId\": {},\"logProbability\": -{rank}.125}}", quoted(text), 100 + rank)
+    };
+    let chosen = list(pieces.iter().map(|piece| token(piece, 0)));
+    let top = list(pieces.iter().map(|piece| {
+        let others = (1..most).map(|n| token(&format!(" other{n}"), n));
+        let candidates = list((most > 0).then(|| token(piece, 0)).into_iter().chain(others));
+        format!("{{\"candidates\": {candidates}}}")
+    }));
+    Some(format!("{{\"topCandidates\": {top},\"chosenCandidates\": {chosen}}}"))
+}
+
+/// What was searched for and found.
+fn grounding(query: &str) -> String {
+    let pages = search::pages(|url, title| format!("{{\"web\": {{\"uri\": {url},\"title\": {title}}}}}"));
+    format!(
+        "{{\"webSearchQueries\": [{}],\"groundingChunks\": {pages},\"groundingSupports\": [{{\"segment\": {{\"endIndex\": {}}},\"groundingChunkIndices\": [0]}}]}}",
+        quoted(query),
+        search::CITED
+    )
+}
+
 /// One response object, with Google's blank after each colon.
-fn chunk(scene: Scene<'_>, parts: &str, last: bool, whole: bool) -> String {
+fn chunk(scene: Scene<'_>, parts: &str, pieces: &[&str], last: bool, whole: bool) -> String {
     let answer = scene.answer;
     let mut out = String::with_capacity(420 + parts.len());
     let content = if parts == "[]" {
@@ -78,6 +104,12 @@ fn chunk(scene: Scene<'_>, parts: &str, last: bool, whole: bool) -> String {
     out.push_str(",\"index\": 0");
     if last && whole && !answer.calls.is_empty() {
         out.push_str(",\"finishMessage\": \"Model generated function call(s).\"");
+    }
+    if let Some(logprobs) = logprobs(scene, pieces) {
+        let _ = write!(out, ",\"logprobsResult\": {logprobs}");
+    }
+    if let Some(query) = answer.search.as_ref().filter(|_| last) {
+        let _ = write!(out, ",\"groundingMetadata\": {}", grounding(query));
     }
     out.push_str("}],\"usageMetadata\": ");
     usage(&mut out, answer);
@@ -110,17 +142,17 @@ pub(crate) fn stream(scene: Scene<'_>) -> Frames {
         scene,
     };
     for piece in answer.reasoning_pieces() {
-        chunks.send(&format!("[{}]", text_part(piece, true, None)), false);
+        chunks.send(&format!("[{}]", text_part(piece, true, None)), &[], false);
     }
     for piece in &pieces {
-        chunks.send(&format!("[{}]", text_part(piece, false, None)), false);
+        chunks.send(&format!("[{}]", text_part(piece, false, None)), &[piece], false);
     }
     if !answer.calls.is_empty() {
         let calls = answer.calls.iter().enumerate().map(|(n, call)| call_part(scene, n, call));
-        chunks.send(&list(calls), false);
+        chunks.send(&list(calls), &[], false);
     }
     let signed = (answer.reasoning.is_some() && answer.calls.is_empty()).then(|| signature(answer));
-    chunks.send(&format!("[{}]", text_part("", false, signed.as_deref())), true);
+    chunks.send(&format!("[{}]", text_part("", false, signed.as_deref())), &[], true);
     chunks.frames
 }
 
@@ -131,8 +163,8 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    fn send(&mut self, parts: &str, last: bool) {
-        let json = chunk(self.scene, parts, last, false);
+    fn send(&mut self, parts: &str, pieces: &[&str], last: bool) {
+        let json = chunk(self.scene, parts, pieces, last, false);
         let out = &mut self.frames.buf;
         if self.scene.array {
             out.push_str(if out.is_empty() { "[" } else { ",\r\n" });

@@ -116,6 +116,18 @@ fn parts<'a>(content: &'a Value, place: &str) -> Outcome<&'a [Value]> {
 }
 
 fn generation(config: &Value, ask: &mut Ask) -> Outcome {
+    let most = get(config, "logprobs").and_then(Value::as_u64);
+    if get(config, "responseLogprobs").and_then(Value::as_bool).unwrap_or(false) {
+        let most = most.unwrap_or(0);
+        if most > 20 {
+            return bad(
+                "Invalid value at 'generation_config.logprobs': logprobs must be in the range [0, 20].",
+            );
+        }
+        ask.logprobs = usize::try_from(most).ok();
+    } else if most.is_some() {
+        return bad("Logprobs is not null, but response_logprobs is not true.");
+    }
     if let Some(most) = get(config, "maxOutputTokens") {
         match most.as_i64() {
             Some(most) if most > 0 => ask.max_tokens = u64::try_from(most).ok(),
@@ -194,6 +206,7 @@ fn tools(body: &Value, ask: &mut Ask) -> Outcome {
         Some(other) => return bad(format!("Invalid value at 'tools', {other}")),
     };
     for (n, tool) in tools.iter().enumerate() {
+        ask.searches |= get(tool, "googleSearch").is_some();
         let functions = get(tool, "functionDeclarations").and_then(Value::as_array);
         for (at, function) in functions.into_iter().flatten().enumerate() {
             let place = format!("tools[{n}].function_declarations[{at}]");

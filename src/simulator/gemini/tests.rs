@@ -144,3 +144,22 @@ async fn bad_requests_are_refused_in_the_words_of_the_api() {
         assert!(error["message"].as_str().unwrap().contains(message), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_search_and_probabilities() {
+    let asked = json!({"tools": [{"googleSearch": {}}], "generationConfig": {"responseLogprobs": true, "logprobs": 2}});
+    let whole = post("/v1beta/models/sim-search:generateContent", &request(asked.clone())).await.json();
+    let candidate = &whole["candidates"][0];
+    assert_eq!(candidate["groundingMetadata"]["groundingChunks"][1]["web"]["title"], "Two");
+    assert_eq!(candidate["groundingMetadata"]["webSearchQueries"], json!(["parallel city=Oslo city=Rome"]));
+    let chosen = candidate["logprobsResult"]["chosenCandidates"].as_array().unwrap();
+    assert_eq!((chosen[0]["token"].as_str(), chosen.len()), (Some("You"), 13));
+    let got = post("/v1beta/models/sim-search:streamGenerateContent?alt=sse", &request(asked)).await;
+    let events = got.events();
+    assert_eq!(
+        events.last().unwrap().1["candidates"][0]["groundingMetadata"],
+        candidate["groundingMetadata"]
+    );
+    let first = &events[0].1["candidates"][0]["logprobsResult"];
+    assert_eq!(first["topCandidates"][0]["candidates"][1]["token"], " other1");
+}

@@ -1,5 +1,6 @@
 //! OpenAI Chat Completions, and what it shares with Responses: keys, errors, headers.
 
+mod logprobs;
 mod reply;
 mod request;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use super::refusal::{Refusal, kind};
 use super::stage::{bearer, is_key};
 use super::wire::{Frames, quoted};
 
+pub(crate) use logprobs::{most_probable, tokens_of};
 pub(crate) use reply::{stream, whole};
 pub(crate) use request::read;
 

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::tokens_of;
 use crate::simulator::ids::{CREATED, Ids};
 use crate::simulator::script::{Answer, Call, Finish, Usage, evenly};
+use crate::simulator::search;
 use crate::simulator::stage::Scene;
 use crate::simulator::wire::{Frames, list, quote, quoted};
 
@@ -24,7 +26,12 @@ pub(crate) fn whole(scene: Scene<'_>) -> String {
         }
         let _ = write!(out, r#"{{"index":{index},"message":"#);
         message(&mut out, answer);
-        let _ = write!(out, r#","logprobs":null,"finish_reason":"{}"}}"#, finish(&answer.finish));
+        let _ = write!(
+            out,
+            r#","logprobs":{},"finish_reason":"{}"}}"#,
+            logprobs(scene, &answer.pieces()),
+            finish(&answer.finish)
+        );
     }
     out.push_str("],\"usage\":");
     usage(&mut out, answer.usage);
@@ -62,7 +69,27 @@ fn message(out: &mut String, answer: &Answer) {
             .map(|(n, call)| format!("{{{}}}", call_fields(answer.ids, n, call, &call.arguments)));
         let _ = write!(out, ",\"tool_calls\":{}", list(calls));
     }
-    out.push_str(r#","refusal":null,"annotations":[]}"#);
+    let _ = write!(out, r#","refusal":null,"annotations":[{}]}}"#, annotation(answer).unwrap_or_default());
+}
+
+/// The source of the text, if it was searched for.
+fn annotation(answer: &Answer) -> Option<String> {
+    answer.search.as_ref()?;
+    Some(search::cited(|url, title| {
+        let end = search::CITED;
+        format!(
+            r#"{{"type":"url_citation","url_citation":{{"end_index":{end},"start_index":0,"title":{title},"url":{url}}}}}"#
+        )
+    }))
+}
+
+fn logprobs(scene: Scene<'_>, pieces: &[&str]) -> String {
+    match scene.ask.logprobs {
+        Some(most) if !pieces.is_empty() => {
+            format!(r#"{{"content":{},"refusal":null}}"#, tokens_of(pieces, most))
+        }
+        _ => String::from("null"),
+    }
 }
 
 fn call_fields(ids: Ids, n: usize, call: &Call, arguments: &str) -> String {
@@ -116,10 +143,18 @@ pub(crate) fn stream(scene: Scene<'_>) -> Frames {
         }
     }
     for piece in pieces {
+        let logprobs = logprobs(scene, &[piece]);
         for choice in 0..count {
-            chunks.delta(choice, true, |out| {
+            chunks.delta_with(choice, true, &logprobs, |out| {
                 out.push_str("\"content\":");
                 quote(out, piece);
+            });
+        }
+    }
+    if let Some(annotation) = annotation(answer) {
+        for choice in 0..count {
+            chunks.delta(choice, false, |out| {
+                let _ = write!(out, "\"annotations\":[{annotation}]");
             });
         }
     }
@@ -186,11 +221,15 @@ impl Chunks {
     }
 
     fn delta(&mut self, choice: u64, token: bool, write: impl FnOnce(&mut String)) {
+        self.delta_with(choice, token, "null", write);
+    }
+
+    fn delta_with(&mut self, choice: u64, token: bool, logprobs: &str, write: impl FnOnce(&mut String)) {
         let out = &mut self.frames.buf;
         out.push_str(&self.head);
         let _ = write!(out, r#"{{"index":{choice},"delta":{{"#);
         write(out);
-        out.push_str(r#"},"logprobs":null,"finish_reason":null}"#);
+        let _ = write!(out, r#"}},"logprobs":{logprobs},"finish_reason":null}}"#);
         out.push_str(self.tail);
         self.frames.end(token);
     }

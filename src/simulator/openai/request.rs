@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{flag, media, missing, tokens, tool_name, wrong_type, wrong_value};
+use super::{flag, media, missing, most_probable, tokens, tool_name, wrong_type, wrong_value};
 use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
 use crate::simulator::refusal::Refusal;
 
@@ -55,6 +55,17 @@ pub(crate) fn read(body: &Value) -> Outcome<Ask> {
         }
     };
     stops(body, &mut ask)?;
+    if flag(body, "logprobs", false)? {
+        ask.logprobs = Some(most_probable(body, &ask.model)?);
+    } else if body.get("top_logprobs").is_some_and(|most| !most.is_null()) {
+        let message = "Invalid value for 'top_logprobs': 'logprobs' must be set to true to use this.";
+        return Err(Refusal::bad(message).param("top_logprobs"));
+    }
+    ask.searches = body.get("web_search_options").is_some_and(Value::is_object);
+    if ask.searches && !ask.model.contains("search") {
+        let message = "Web search options not supported with this model.";
+        return Err(Refusal::bad(message).param("web_search_options"));
+    }
     tools(body, &mut ask)?;
     let text = messages(body, &mut ask)?;
     format(body, &text, &mut ask)?;

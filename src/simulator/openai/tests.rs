@@ -163,3 +163,44 @@ async fn bad_requests_are_refused_in_the_words_of_the_api() {
         assert!(error["message"].as_str().unwrap().contains(message), "{error}");
     }
 }
+
+#[tokio::test]
+async fn probabilities_of_tokens_when_asked() {
+    let asked = json!({"logprobs": true, "top_logprobs": 2});
+    let whole = post(PATH, &request(asked.clone())).await.json();
+    let tokens = whole["choices"][0]["logprobs"]["content"].as_array().unwrap().clone();
+    assert_eq!(
+        tokens[1],
+        json!({"token": " said:", "logprob": -0.125, "bytes": " said:".as_bytes(), "top_logprobs": [
+            {"token": " said:", "logprob": -0.125, "bytes": " said:".as_bytes()},
+            {"token": " other1", "logprob": -1.125, "bytes": " other1".as_bytes()}]})
+    );
+    let mut streamed = request(asked);
+    streamed["stream"] = json!(true);
+    let got = post(PATH, &streamed).await;
+    let events = got.events();
+    let lists = events.iter().filter_map(|(_, data)| data["choices"][0]["logprobs"]["content"].as_array());
+    assert_eq!(lists.flatten().cloned().collect::<Vec<_>>(), tokens);
+    for refused in [
+        json!({"logprobs": true, "top_logprobs": 21}),
+        json!({"top_logprobs": 1}),
+        json!({"model": "gpt-5", "logprobs": true}),
+    ] {
+        assert_eq!(post(PATH, &request(refused.clone())).await.status, 400, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_model_names_its_source() {
+    let asked = |more: Value| {
+        let mut body = request(json!({"model": "gpt-search-sim-search", "web_search_options": {}}));
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let whole = post(PATH, &asked(json!({}))).await.json();
+    let annotations = &whole["choices"][0]["message"]["annotations"];
+    assert_eq!(annotations[0]["url_citation"]["url"], "https://example.com/one");
+    let got = post(PATH, &asked(json!({"stream": true}))).await;
+    assert!(got.events().iter().any(|(_, data)| data["choices"][0]["delta"]["annotations"] == *annotations));
+    assert_eq!(post(PATH, &asked(json!({"model": "gpt-4o"}))).await.status, 400);
+}

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use super::{ENCRYPTED, SEALED};
 use crate::simulator::ids::CREATED;
+use crate::simulator::openai::tokens_of;
 use crate::simulator::refusal::Refusal;
 use crate::simulator::script::{Finish, Usage};
+use crate::simulator::search;
 use crate::simulator::stage::Scene;
 use crate::simulator::wire::{list, quoted};
 
@@ -16,6 +18,8 @@ use crate::simulator::wire::{list, quoted};
 pub(super) enum Item {
     /// Reasoning, with the summary as it is shown.
     Reasoning,
+    /// The search of the web before the text.
+    Search,
     /// The text.
     Message,
     /// The call with this number.
@@ -27,9 +31,10 @@ pub(super) fn items(scene: Scene<'_>) -> Vec<Item> {
     let answer = scene.answer;
     let reasoning = answer.reasoning.is_some().then_some(Item::Reasoning);
     let speaks = answer.calls.is_empty() && !answer.text.is_empty();
+    let search = answer.search.is_some().then_some(Item::Search);
     let message = speaks.then_some(Item::Message);
     let calls = (0..answer.calls.len()).map(Item::Call);
-    reasoning.into_iter().chain(message).chain(calls).collect()
+    reasoning.into_iter().chain(search).chain(message).chain(calls).collect()
 }
 
 /// The identifier of an item.
@@ -37,6 +42,7 @@ pub(super) fn item_id(scene: Scene<'_>, item: &Item) -> String {
     let ids = scene.answer.ids;
     match item {
         Item::Reasoning => ids.hex("rs_", 2, 50),
+        Item::Search => ids.hex("ws_", 4, 50),
         Item::Message => ids.hex("msg_", 3, 50),
         Item::Call(n) => {
             let custom = scene.answer.calls.get(*n).is_some_and(|call| call.custom);
@@ -56,8 +62,9 @@ pub(super) fn item(scene: Scene<'_>, item: &Item, done: bool) -> String {
     };
     match item {
         Item::Reasoning => reasoning(scene, &id, done),
+        Item::Search => search(scene, &id, done),
         Item::Message => {
-            let content = if done { format!("[{}]", part(&answer.text)) } else { String::from("[]") };
+            let content = if done { format!("[{}]", full_part(scene)) } else { String::from("[]") };
             format!(
                 r#"{{"id":"{id}","type":"message","status":"{status}","content":{content},"role":"assistant"}}"#
             )
@@ -81,8 +88,7 @@ pub(super) fn item(scene: Scene<'_>, item: &Item, done: bool) -> String {
 }
 
 fn reasoning(scene: Scene<'_>, id: &str, done: bool) -> String {
-    let included = scene.body.get("include").and_then(Value::as_array);
-    let sealed = included.into_iter().flatten().any(|name| name == "reasoning.encrypted_content");
+    let sealed = is_included(scene, "reasoning.encrypted_content");
     // What the first event carries is not what counts in the end.
     let salt = if done { 8 } else { 9 };
     let sealed = if sealed {
@@ -100,9 +106,54 @@ pub(super) fn summary(text: &str) -> String {
     format!(r#"{{"type":"summary_text","text":{}}}"#, quoted(text))
 }
 
-/// A text part.
-pub(super) fn part(text: &str) -> String {
-    format!(r#"{{"type":"output_text","annotations":[],"logprobs":[],"text":{}}}"#, quoted(text))
+fn search(scene: Scene<'_>, id: &str, done: bool) -> String {
+    if !done {
+        return format!(r#"{{"id":"{id}","type":"web_search_call","status":"in_progress"}}"#);
+    }
+    let query = quoted(scene.answer.search.as_deref().unwrap_or_default());
+    let sources = if is_included(scene, "web_search_call.action.sources") {
+        format!(r#","sources":{}"#, search::pages(|url, _| format!(r#"{{"type":"url","url":{url}}}"#)))
+    } else {
+        String::new()
+    };
+    format!(
+        r#"{{"id":"{id}","type":"web_search_call","status":"completed","action":{{"type":"search","queries":[{query}],"query":{query}{sources}}}}}"#
+    )
+}
+
+fn is_included(scene: Scene<'_>, name: &str) -> bool {
+    let included = scene.body.get("include").and_then(Value::as_array);
+    included.into_iter().flatten().any(|one| one == name)
+}
+
+/// An empty text part.
+pub(super) fn part() -> String {
+    String::from(r#"{"type":"output_text","annotations":[],"logprobs":[],"text":""}"#)
+}
+
+/// The text part of the answer.
+pub(super) fn full_part(scene: Scene<'_>) -> String {
+    let answer = scene.answer;
+    format!(
+        r#"{{"type":"output_text","annotations":[{}],"logprobs":{},"text":{}}}"#,
+        annotation(scene).unwrap_or_default(),
+        logprobs(scene, &answer.pieces()),
+        quoted(&answer.text)
+    )
+}
+
+/// The source of the text, if it was searched for.
+pub(super) fn annotation(scene: Scene<'_>) -> Option<String> {
+    scene.answer.search.as_ref()?;
+    Some(search::cited(|url, title| {
+        let end = search::CITED;
+        format!(r#"{{"type":"url_citation","end_index":{end},"start_index":0,"title":{title},"url":{url}}}"#)
+    }))
+}
+
+/// The tokens of these pieces, as a list that is empty if nobody asked.
+pub(super) fn logprobs(scene: Scene<'_>, pieces: &[&str]) -> String {
+    scene.ask.logprobs.map_or_else(|| String::from("[]"), |most| tokens_of(pieces, most))
 }
 
 /// How far a response is.

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::{ENCRYPTED, SEALED};
 use crate::simulator::ask::{Ask, Choice, Reasoning, Tool};
-use crate::simulator::openai::{flag, media, missing, tokens, tool_name, wrong_type, wrong_value};
+use crate::simulator::openai::{
+    flag, media, missing, most_probable, tokens, tool_name, wrong_type, wrong_value,
+};
 use crate::simulator::refusal::Refusal;
 use crate::simulator::stage::Circumstances;
 
@@ -72,10 +74,21 @@ pub(crate) fn read(body: &Value, circumstances: Circumstances<'_>) -> Outcome<As
         Some(Value::String(text)) => ask.system(text),
         Some(other) => return Err(wrong_type("instructions", "a string", other)),
     }
+    logprobs(body, &mut ask)?;
     tools(body, &mut ask)?;
     input(body, circumstances, &mut ask)?;
     format(body, &mut ask)?;
     Ok(ask)
+}
+
+/// A count asks for them, or the list of what to include.
+fn logprobs(body: &Value, ask: &mut Ask) -> Outcome {
+    let included = body.get("include").and_then(Value::as_array);
+    let included = included.into_iter().flatten().any(|name| name == "message.output_text.logprobs");
+    if included || body.get("top_logprobs").and_then(Value::as_u64).is_some_and(|most| most > 0) {
+        ask.logprobs = Some(most_probable(body, &ask.model)?);
+    }
+    Ok(())
 }
 
 fn reasoning(body: &Value) -> Outcome<Reasoning> {
@@ -133,7 +146,8 @@ fn declare(tools: &[Value], list: &str, namespace: Option<&str>, ask: &mut Ask) 
                     declare(tools, &format!("{place}.tools"), Some(&name), ask)?;
                 }
             }
-            // Tools that the provider runs itself are accepted and never run.
+            Some(hosted) if hosted.starts_with("web_search") => ask.searches = true,
+            // Other tools that the provider runs itself are accepted and never run.
             Some(_) => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::reply::{Echo, Item, State, item, item_id, items, part, response, summary};
+use super::reply::{
+    Echo, Item, State, annotation, full_part, item, item_id, items, logprobs, part, response, summary,
+};
 use crate::simulator::openai::error_object;
 use crate::simulator::refusal::Refusal;
 use crate::simulator::script::{Finish, evenly};
@@ -30,6 +32,11 @@ pub(crate) fn stream(scene: Scene<'_>) -> Frames {
         let at = format!("\"item_id\":\"{}\",\"output_index\":{index}", item_id(scene, one));
         match one {
             Item::Reasoning => reasoning(&mut events, scene, &at),
+            Item::Search => {
+                for step in ["in_progress", "searching", "completed"] {
+                    events.send(&format!("response.web_search_call.{step}"), false, &at);
+                }
+            }
             Item::Message => message(&mut events, scene, &at),
             Item::Call(n) => call(&mut events, scene, &at, *n),
         }
@@ -63,14 +70,21 @@ fn reasoning(events: &mut Events, scene: Scene<'_>, at: &str) {
 
 fn message(events: &mut Events, scene: Scene<'_>, at: &str) {
     let at = format!("{at},\"content_index\":0");
-    let empty = part("");
+    let empty = part();
     events.send("response.content_part.added", false, &format!("{at},\"part\":{empty}"));
     for piece in scene.answer.pieces() {
-        events.delta("response.output_text.delta", &at, piece, ",\"logprobs\":[]");
+        let rest = format!(",\"logprobs\":{}", logprobs(scene, &[piece]));
+        events.delta("response.output_text.delta", &at, piece, &rest);
+    }
+    if let Some(annotation) = annotation(scene) {
+        let members = format!("{at},\"annotation_index\":0,\"annotation\":{annotation}");
+        events.send("response.output_text.annotation.added", false, &members);
     }
     let text = quoted(&scene.answer.text);
-    events.send("response.output_text.done", false, &format!("{at},\"text\":{text},\"logprobs\":[]"));
-    let full = part(&scene.answer.text);
+    let logprobs = logprobs(scene, &scene.answer.pieces());
+    let done = format!("{at},\"text\":{text},\"logprobs\":{logprobs}");
+    events.send("response.output_text.done", false, &done);
+    let full = full_part(scene);
     events.send("response.content_part.done", false, &format!("{at},\"part\":{full}"));
 }
 

@@ -186,3 +186,25 @@ async fn bad_requests_are_refused_in_the_words_of_the_api() {
         assert!(error["message"].as_str().unwrap().contains(message), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_search_and_probabilities() {
+    let body = |stream: bool| {
+        json!({"model": "sim-search", "input": "hi", "stream": stream, "tools": [{"type": "web_search"}],
+            "include": ["web_search_call.action.sources", "message.output_text.logprobs"]})
+    };
+    let whole = post("/v1/responses", &body(false)).await.json();
+    let [search, message] = whole["output"].as_array().unwrap().as_slice() else { panic!("{whole}") };
+    assert_eq!((&search["action"]["query"], &search["status"]), (&json!("hi"), &json!("completed")));
+    assert_eq!(search["action"]["sources"].as_array().unwrap().len(), 2);
+    let part = &message["content"][0];
+    assert_eq!(part["annotations"][0]["title"], "One");
+    assert_eq!(part["logprobs"][0]["token"], "You");
+    let got = post("/v1/responses", &body(true)).await;
+    let events = got.events();
+    assert_eq!(events.last().unwrap().1["response"]["output"][1]["content"], message["content"]);
+    assert!(events.iter().any(|(name, _)| *name == Some("response.output_text.annotation.added")));
+    let lists = events.iter().filter(|(name, _)| *name == Some("response.output_text.delta"));
+    let tokens: Vec<_> = lists.flat_map(|(_, data)| data["logprobs"].as_array().unwrap().clone()).collect();
+    assert_eq!(json!(tokens), part["logprobs"]);
+}

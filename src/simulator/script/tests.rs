@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 fn cues() -> Cues<'static> {
-    Cues { ids: Ids::new(0, b""), filler: None, blank: false, filtered: false, agent: false }
+    Cues { ids: Ids::new(0, b""), filler: None, blank: false, filtered: false, agent: false, search: false }
 }
 
 fn ask(user: &str) -> Ask {

@@ -20,6 +20,15 @@ function version(name) {
   return lock.packages[`node_modules/${name}`].version;
 }
 
+// What the gateway left out of the last request.
+let warnings = "";
+const send = globalThis.fetch;
+globalThis.fetch = async (...request) => {
+  const answer = await send(...request);
+  warnings = answer.headers.get("x-aiproxy-warnings") ?? "";
+  return answer;
+};
+
 function has(text, ...parts) {
   for (const part of parts) {
     assert(text.includes(part), `${JSON.stringify(part)} is missing: ${JSON.stringify(text)}`);
@@ -38,8 +47,9 @@ async function firstOf(events, find) {
 }
 
 // One class per client protocol: how the SDK is asked. `ask` returns an answer with text, reasoning,
-// calls (id, name, arguments), finish, usage (in, out) and turn (what goes into the next request);
-// `deltas` counts texts while they come.
+// calls (id, name, arguments), finish, usage (in, out) and turn (what goes into the next request); where
+// they are asked for, with tokens (text, number of the most probable ones) and with the pages that a
+// search found and the answer cites. `deltas` counts texts while they come.
 
 class Messages {
   static label = "anthropic";
@@ -75,8 +85,9 @@ class Messages {
     return [{ role: "user", content }];
   }
 
-  request(model, messages, { system, tools, reasoning, schema } = {}) {
+  request(model, messages, { system, tools, reasoning, schema, search } = {}) {
     const request = { model, max_tokens: 8192, messages };
+    if (search) request.tools = [{ type: "web_search_20250305", name: "web_search" }];
     if (system) request.system = system;
     if (tools) {
       request.tools = tools.map((t) => ({ name: t.name, description: t.about, input_schema: t.schema }));
@@ -106,6 +117,8 @@ class Messages {
       finish: answer.stop_reason,
       usage: [answer.usage.input_tokens, answer.usage.output_tokens],
       turn: [{ role: "assistant", content: answer.content }],
+      pages: blocks("web_search_tool_result").flatMap((block) => block.content.map((page) => page.url)),
+      cited: blocks("text").flatMap((block) => (block.citations ?? []).map((cited) => cited.url)),
     };
   }
 
@@ -157,9 +170,11 @@ class Chat extends Open {
     return calls.map(([call, content]) => ({ role: "tool", tool_call_id: call.id, content }));
   }
 
-  request(model, history, { system, tools, reasoning, schema } = {}) {
+  request(model, history, { system, tools, reasoning, schema, search, logprobs } = {}) {
     const messages = system ? [{ role: "system", content: system }, ...history] : history;
     const request = { model, messages };
+    if (search) request.web_search_options = {};
+    if (logprobs) Object.assign(request, { logprobs: true, top_logprobs: 2 });
     if (tools) {
       request.tools = tools.map((t) => ({
         type: "function",
@@ -209,6 +224,10 @@ class Chat extends Open {
       finish: answer.choices[0].finish_reason,
       usage: [answer.usage.prompt_tokens, answer.usage.completion_tokens],
       turn: [turn],
+      tokens: tokens(answer.choices[0].logprobs?.content),
+      // What was found and is not cited Chat does not tell.
+      pages: null,
+      cited: (message.annotations ?? []).map((cited) => cited.url_citation.url),
     };
   }
 
@@ -241,8 +260,12 @@ class Responses extends Open {
     return calls.map(([call, output]) => ({ type: "function_call_output", call_id: call.id, output }));
   }
 
-  request(model, input, { system, tools, reasoning, schema } = {}) {
+  request(model, input, { system, tools, reasoning, schema, search, logprobs } = {}) {
     const request = { model, input, store: false };
+    if (search) {
+      Object.assign(request, { tools: [{ type: "web_search" }], include: ["web_search_call.action.sources"] });
+    }
+    if (logprobs) Object.assign(request, { include: ["message.output_text.logprobs"], top_logprobs: 2 });
     if (system) request.instructions = system;
     if (tools) {
       request.tools = tools.map((t) => ({
@@ -275,9 +298,10 @@ class Responses extends Open {
     }
     assert.equal(answer.object, "response");
     const items = (type) => answer.output.filter((item) => item.type === type);
-    const texts = items("message").flatMap((item) => item.content.map((part) => part.text));
+    const texts = items("message").flatMap((item) => item.content);
+    const searches = items("web_search_call");
     return {
-      text: texts.join(""),
+      text: texts.map((part) => part.text).join(""),
       reasoning: items("reasoning").flatMap((item) => item.summary.map((part) => part.text)).join(""),
       calls: items("function_call").map((call) => ({
         id: call.call_id,
@@ -289,6 +313,10 @@ class Responses extends Open {
       usage: [answer.usage?.input_tokens, answer.usage?.output_tokens],
       // What the stream helper parsed is not part of the protocol.
       turn: answer.output.map(({ parsed_arguments, ...item }) => item),
+      tokens: texts.flatMap((part) => tokens(part.logprobs)),
+      // Towards Chat, which tells of no search, the annotations are all there is.
+      pages: searches.length ? searches.flatMap((call) => call.action.sources.map((page) => page.url)) : null,
+      cited: texts.flatMap((part) => (part.annotations ?? []).map((cited) => cited.url)),
     };
   }
 
@@ -328,7 +356,7 @@ class Gemini {
     return [{ role: "user", parts }];
   }
 
-  request(model, contents, { system, tools, reasoning, schema } = {}) {
+  request(model, contents, { system, tools, reasoning, schema, search, logprobs } = {}) {
     const config = {};
     if (system) config.systemInstruction = system;
     if (tools) {
@@ -339,6 +367,8 @@ class Gemini {
       }));
       config.tools = [{ functionDeclarations }];
     }
+    if (search) config.tools = [{ googleSearch: {} }];
+    if (logprobs) Object.assign(config, { responseLogprobs: true, logprobs: 2 });
     if (reasoning) config.thinkingConfig = { includeThoughts: true, thinkingLevel: "HIGH" };
     if (schema) Object.assign(config, { responseMimeType: "application/json", responseJsonSchema: schema });
     return { model, contents, config };
@@ -350,12 +380,20 @@ class Gemini {
     const chunks = stream
       ? await models.generateContentStream(request)
       : [await models.generateContent(request)];
-    const parts = [];
+    const [parts, told] = [[], []];
     let finish, usage;
+    let [pages, cited] = [[], []];
     for await (const chunk of chunks) {
       usage = chunk.usageMetadata ?? usage;
       for (const candidate of chunk.candidates ?? []) {
         finish = candidate.finishReason ?? finish;
+        const { chosenCandidates = [], topCandidates = [] } = candidate.logprobsResult ?? {};
+        told.push(...chosenCandidates.map(({ token }, n) => [token, topCandidates[n].candidates.length]));
+        if (candidate.groundingMetadata) {
+          const { groundingChunks, groundingSupports } = candidate.groundingMetadata;
+          pages = groundingChunks.map((chunk) => chunk.web.uri);
+          cited = groundingSupports.flatMap((support) => support.groundingChunkIndices.map((n) => pages[n]));
+        }
         if (candidate.content) {
           assert.equal(candidate.content.role, "model");
           const got = candidate.content.parts ?? [];
@@ -375,6 +413,9 @@ class Gemini {
       finish,
       usage: [usage.promptTokenCount, usage.candidatesTokenCount],
       turn: [{ role: "model", parts }],
+      tokens: told,
+      pages,
+      cited,
     };
   }
 
@@ -397,6 +438,10 @@ class Gemini {
 }
 
 const CLIENTS = [Messages, Chat, Responses, Gemini];
+
+function tokens(logprobs) {
+  return (logprobs ?? []).map((token) => [token.token, token.top_logprobs.length]);
+}
 
 // What is said in the cells.
 class Talk {
@@ -478,6 +523,35 @@ class Talk {
     assert.equal(answer.finish, this.client.stop);
   }
 
+  async logprobs() {
+    const answer = await this.ask(this.client.user(PROMPTS.hello), { logprobs: true });
+    const lost = (this.cell.warned[this.client.constructor.label] ?? []).includes(this.upstream);
+    assert.equal(warnings, lost ? "drop:logprobs, drop:top_logprobs" : "");
+    assert.equal(answer.tokens.map(([text]) => text).join(""), lost ? "" : answer.text);
+    assert(answer.tokens.every(([, top]) => top === 2), `tokens: ${JSON.stringify(answer.tokens)}`);
+    this.end(answer);
+  }
+
+  async search() {
+    const history = this.client.user(PROMPTS.hello);
+    const answer = await this.ask(history, { search: true });
+    has(answer.text, `You said: ${PROMPTS.hello}`);
+    const pages = CELLS.pages;
+    assert.deepEqual(answer.cited, pages.slice(0, 1));
+    // Of Chat nobody hears what was found and is not cited.
+    const label = this.client.constructor.label;
+    const found = this.upstream === "openai" ? pages.slice(0, 1) : pages;
+    const none = label === "openai chat" || (label === "openai responses" && this.upstream === "openai");
+    assert.deepEqual(answer.pages, none ? null : found);
+    this.end(answer);
+    // What the search left in the history is no trouble.
+    this.client.deltas = 0;
+    const turns = [...history, ...answer.turn, ...this.client.user(PROMPTS.look)];
+    const last = await this.ask(turns, { search: true });
+    has(last.text, `You said: ${PROMPTS.look}`);
+    this.end(last);
+  }
+
   async long() {
     const answer = await this.ask(this.client.user(PROMPTS.hello));
     const words = CELLS.long.words.split(" ");
@@ -489,9 +563,10 @@ class Talk {
 
   async mustRaise() {
     const media = this.cell.media && MEDIA[this.cell.media];
+    const more = this.cell.do === "search" ? { search: true } : {};
     let answer;
     try {
-      answer = await this.client.ask(this.streamed, this.model, this.client.user(PROMPTS.look, media));
+      answer = await this.client.ask(this.streamed, this.model, this.client.user(PROMPTS.look, media), more);
     } catch (error) {
       if (error instanceof this.client.error) return error;
       throw error;
@@ -547,13 +622,16 @@ function* rows(url, watch, words) {
       if (direct && upstream !== Kind.native) continue;
       for (const cell of CELLS.cells) {
         if ((cell.clients && !cell.clients.includes(Kind.label)) || (direct && cell.gateway)) continue;
+        if (cell.only && !cell.only.includes(upstream)) continue;
         const refused = cell.refused?.[Kind.label]?.includes(upstream) ?? false;
         const act = refused ? "refused" : cell.do.replace(" ", "_");
-        const what = cell.what + (refused ? ", refused" : "");
+        const warned = cell.warned?.[Kind.label]?.includes(upstream) ?? false;
+        const what = cell.what + (refused ? ", refused" : warned ? ", warned" : "");
+        const chosen = (cell.models?.[upstream] ?? model) + (cell.model ?? "");
         for (const streamed of short ? cell.short : cell.streamed) {
           const row = `| ${label} | ${upstream} | ${what} | ${streamed ? "yes" : "no"} |`;
           if (!wanted.every((word) => row.includes(word))) continue;
-          const talk = () => new Talk(client, model + (cell.model ?? ""), upstream, streamed, cell, watch);
+          const talk = () => new Talk(client, chosen, upstream, streamed, cell, watch);
           yield [row, () => talk()[act]()];
         }
       }

@@ -6,6 +6,7 @@
 mod search;
 
 use super::super::response::{cite, malformed, message_id, placeholder};
+use super::super::search::Cited;
 use super::super::state::{self, CallIds};
 use super::super::{error, finish, usage};
 use crate::protocol::Protocol;
@@ -35,6 +36,8 @@ pub(crate) struct Encoder {
     usage: Usage,
     /// Searches of the web so far.
     searches: u64,
+    /// What is cited, for a client that let the provider search.
+    cited: Option<Cited>,
     finish: Option<Finish<'static>>,
     done: bool,
 }
@@ -80,6 +83,7 @@ impl Encoder {
             opaque: None,
             usage: Usage::default(),
             searches: 0,
+            cited: exchange.has_silent_search.then(Cited::default),
             finish: None,
             done: false,
         }
@@ -196,6 +200,9 @@ impl Encoder {
             }
             (Part::HeldCall { arguments, .. }, Delta::Arguments(text)) => arguments.push(text),
             (Part::Open(Sort::Text), Delta::Citation(citation)) => {
+                if let Some(cited) = &mut self.cited {
+                    cited.add(citation);
+                }
                 let index = self.next;
                 write_named_event(out, "content_block_delta", |out| {
                     let mut w = Writer::new(out);
@@ -403,6 +410,9 @@ impl Encoder {
         let finish = self.finish.take().unwrap_or_default();
         if finish.reason == FinishReason::Malformed {
             return error::write_event(&malformed(), out);
+        }
+        if let Some(call) = self.cited.take().filter(|_| self.searches == 0).and_then(Cited::search) {
+            self.search(&call, out);
         }
         write_named_event(out, "message_delta", |out| {
             let mut w = Writer::new(out);

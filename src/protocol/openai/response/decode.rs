@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::Dialect;
 use crate::protocol::canonical::media::parse_data_url;
 use crate::protocol::canonical::{
     Choice, Citation, ErrorView, Media, MediaKind, MediaSource, Opaque, OpaqueKind, Part, PartKind, Provider,
@@ -10,12 +11,13 @@ use crate::protocol::canonical::{
 use crate::protocol::json::{self, Error, Kind, Reader, Str};
 use crate::protocol::openai::calls::CallIds;
 use crate::protocol::openai::finish::{self, Seen};
+use crate::protocol::openai::think_tags::{Piece, ThinkTags};
 use crate::protocol::openai::{citations, error, reasoning, usage};
 
 /// Reads an answer; an error in disguise is an error.
-pub(crate) fn decode(body: &str, seed: u64) -> Result<Response<'_>, ErrorView> {
+pub(crate) fn decode<'a>(body: &'a str, dialect: &Dialect, seed: u64) -> Result<Response<'a>, ErrorView> {
     let mut response = Response::default();
-    let mut choices: Vec<(u64, ChoiceFields<'_>)> = Vec::new();
+    let mut choices: Vec<(u64, ChoiceFields<'a>)> = Vec::new();
     let mut failure = None;
     json::document(body, |key, value| {
         match key {
@@ -44,7 +46,7 @@ pub(crate) fn decode(body: &str, seed: u64) -> Result<Response<'_>, ErrorView> {
     choices.sort_by_key(|(index, _)| *index);
     let mut ids = CallIds::new(seed);
     for (_, fields) in choices {
-        response.choices.push(fields.choice(&mut ids)?);
+        response.choices.push(fields.choice(ThinkTags::new(dialect.think_tags), &mut ids)?);
     }
     Ok(response)
 }
@@ -55,7 +57,7 @@ struct ChoiceFields<'a> {
     message: MessageFields<'a>,
     finish: Option<Str<'a>>,
     stop_text: Option<Str<'a>>,
-    logprobs: Vec<TokenLogprob<'a>>,
+    logprobs: Logprobs<'a>,
     failure: Option<ErrorView>,
 }
 
@@ -67,14 +69,14 @@ impl<'a> ChoiceFields<'a> {
             "finish_reason" => self.finish = value.lenient_string()?,
             // vLLM and SGLang tell which stop text was hit.
             "stop_reason" | "matched_stop" => self.stop_text = value.lenient_string()?,
-            "logprobs" if value.peek()? == Kind::Object => self.logprobs = logprobs(value)?,
+            "logprobs" if value.peek()? == Kind::Object => self.logprobs = Logprobs::read(value)?,
             "error" if value.peek()? == Kind::Object => self.failure = Some(error::read(value)?),
             _ => {}
         }
         Ok(())
     }
 
-    fn choice(self, ids: &mut CallIds) -> Result<Choice<'a>, ErrorView> {
+    fn choice(self, mut think_tags: ThinkTags, ids: &mut CallIds) -> Result<Choice<'a>, ErrorView> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
@@ -84,10 +86,19 @@ impl<'a> ChoiceFields<'a> {
         let seen = Seen { calls: !self.message.calls.is_empty(), refusal: self.message.refusal.is_some() };
         let word = self.finish.as_ref().map(|word| word.decode());
         let finish = finish::finish(word.as_deref(), seen, self.stop_text);
-        let (parts, citations) = self.message.parts(ids);
-        let text = parts.iter().position(|part| matches!(part.kind, PartKind::Text { .. }));
-        let tokens = self.logprobs.into_iter();
-        let logprobs = text.map(|at| tokens.map(|token| (at, token)).collect()).unwrap_or_default();
+        let Logprobs { content, mut refusal } = self.logprobs;
+        let mut content = think_tags.visible(content);
+        let (parts, citations) = self.message.parts(&mut think_tags, ids);
+        content.extend(think_tags.waiting());
+        let mut logprobs = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let tokens = match part.kind {
+                PartKind::Text { .. } => std::mem::take(&mut content),
+                PartKind::Refusal { .. } => std::mem::take(&mut refusal),
+                _ => continue,
+            };
+            logprobs.extend(tokens.into_iter().map(|token| (at, token)));
+        }
         Ok(Choice { parts, citations, logprobs, finish })
     }
 }
@@ -140,21 +151,28 @@ impl<'a> MessageFields<'a> {
         Ok(())
     }
 
-    fn parts(self, ids: &mut CallIds) -> (Vec<Part<'a>>, Vec<(usize, Citation<'a>)>) {
+    fn parts(
+        self,
+        think_tags: &mut ThinkTags,
+        ids: &mut CallIds,
+    ) -> (Vec<Part<'a>>, Vec<(usize, Citation<'a>)>) {
         let mut parts = Vec::new();
         let thinking = concat(self.thinking);
         let state = self.reasoning.state();
-        let text = self.reasoning.text().or(Some(thinking)).filter(|text| !text.is_empty());
-        if text.is_some() || state.is_some() {
-            let kind = PartKind::Reasoning { text: text.unwrap_or_default(), redacted: false };
+        let mut thought = self.reasoning.text().unwrap_or(thinking);
+        let text = split(concat(self.text), think_tags, &mut thought);
+        if !thought.is_empty() || state.is_some() {
+            let kind = PartKind::Reasoning { text: thought, redacted: false };
             parts.push(Part { kind, cache: None, opaque: Some(state.unwrap_or(OURS)) });
         }
-        let text = concat(self.text);
         let at = parts.len();
         let mut cited = Vec::new();
         if !text.is_empty() {
             parts.push(Part { opaque: self.signature, ..Part::text(text) });
-            cited.extend(self.citations.into_iter().map(|citation| (at, citation)));
+            cited.extend(self.citations.into_iter().map(|mut citation| {
+                think_tags.place(&mut citation);
+                (at, citation)
+            }));
         }
         parts.extend(self.refusal.map(|text| Part::new(PartKind::Refusal { text })));
         parts.extend(self.images.into_iter().map(|media| Part::new(PartKind::Media(media))));
@@ -196,18 +214,54 @@ pub(in crate::protocol::openai) fn listed_content<'a>(
     Ok((texts, thinking))
 }
 
-/// `logprobs` of a choice: the tokens of its content. Those of a refusal have no place anywhere else.
-pub(in crate::protocol::openai) fn logprobs<'a>(
-    value: &mut Reader<'a>,
-) -> Result<Vec<TokenLogprob<'a>>, Error> {
-    let mut tokens = Vec::new();
-    value.lenient_object(|key, value| {
-        if key == "content" {
-            tokens = TokenLogprob::read_list(value)?;
+/// The visible text; what the model thought before it, within tags, goes to `thought`.
+fn split<'a>(text: Str<'a>, think_tags: &mut ThinkTags, thought: &mut Str<'a>) -> Str<'a> {
+    if think_tags.is_over() {
+        return text;
+    }
+    let mut visible = Str::EMPTY;
+    let mut pieces = think_tags.push(&text);
+    pieces.extend(think_tags.flush());
+    for piece in pieces {
+        match piece {
+            Piece::Reasoning(more) => thought.push(&more),
+            Piece::Text(more) => visible.push(&more),
         }
-        Ok::<_, Error>(())
-    })?;
-    Ok(tokens)
+    }
+    visible
+}
+
+/// `logprobs` of a choice.
+#[derive(Debug, Default)]
+pub(in crate::protocol::openai) struct Logprobs<'a> {
+    /// The tokens of its content.
+    pub(in crate::protocol::openai) content: Vec<TokenLogprob<'a>>,
+    /// The tokens of its refusal.
+    pub(in crate::protocol::openai) refusal: Vec<TokenLogprob<'a>>,
+}
+
+impl<'a> Logprobs<'a> {
+    pub(in crate::protocol::openai) fn read(value: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut logprobs = Logprobs::default();
+        value.lenient_object(|key, value| {
+            match key {
+                "content" => logprobs.content = TokenLogprob::read_list(value)?,
+                "refusal" => logprobs.refusal = TokenLogprob::read_list(value)?,
+                _ => {}
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(logprobs)
+    }
+
+    pub(in crate::protocol::openai) fn is_empty(&self) -> bool {
+        self.content.is_empty() && self.refusal.is_empty()
+    }
+
+    pub(in crate::protocol::openai) fn into_owned(self) -> Logprobs<'static> {
+        let own = |tokens: Vec<TokenLogprob<'_>>| tokens.into_iter().map(TokenLogprob::into_owned).collect();
+        Logprobs { content: own(self.content), refusal: own(self.refusal) }
+    }
 }
 
 /// The `images` extension: pictures as data URLs.

@@ -1,6 +1,7 @@
 //! The hub's answer to a Chat client.
 
 use std::borrow::Cow;
+use std::iter::Peekable;
 
 use crate::protocol::canonical::media::data_url;
 use crate::protocol::canonical::{
@@ -82,7 +83,13 @@ impl Encoder<'_> {
         w.key("message").begin_object();
         self.message(choice, w);
         w.end_object();
-        write_logprobs(choice.logprobs.iter().map(|(_, token)| token), w);
+        let is_refusal =
+            |at| matches!(choice.parts.get(at), Some(Part { kind: PartKind::Refusal { .. }, .. }));
+        let of = |refused| {
+            let tokens = choice.logprobs.iter().filter(move |(at, _)| is_refusal(*at) == refused);
+            tokens.map(|(_, token)| token)
+        };
+        write_logprobs(of(false), of(true), w);
         w.key("finish_reason").text(finish::word(choice.finish.reason, self.legacy));
         w.end_object();
     }
@@ -231,19 +238,35 @@ fn images(choice: &Choice<'_>, w: &mut Writer<'_>) {
 
 /// Writes `logprobs` of a choice.
 pub(in crate::protocol::openai) fn write_logprobs<'t>(
-    tokens: impl Iterator<Item = &'t TokenLogprob<'t>>,
+    content: impl Iterator<Item = &'t TokenLogprob<'t>>,
+    refusal: impl Iterator<Item = &'t TokenLogprob<'t>>,
     w: &mut Writer<'_>,
 ) {
-    let mut tokens = tokens.peekable();
+    let (mut content, mut refusal) = (content.peekable(), refusal.peekable());
     w.key("logprobs");
+    if content.peek().is_none() && refusal.peek().is_none() {
+        w.null();
+        return;
+    }
+    w.begin_object();
+    write_tokens("content", content, w);
+    write_tokens("refusal", refusal, w);
+    w.end_object();
+}
+
+fn write_tokens<'t>(
+    key: &'static str,
+    mut tokens: Peekable<impl Iterator<Item = &'t TokenLogprob<'t>>>,
+    w: &mut Writer<'_>,
+) {
+    w.key(key);
     if tokens.peek().is_none() {
         w.null();
         return;
     }
-    w.begin_object().key("content").begin_array();
+    w.begin_array();
     tokens.for_each(|token| token.write(w));
     w.end_array();
-    w.key("refusal").null().end_object();
 }
 
 /// Writes one entry of the `images` extension.

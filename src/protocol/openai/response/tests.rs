@@ -1,10 +1,14 @@
 use serde_json::{Value, json};
 
-use super::{decode, encode};
+use super::encode;
 use crate::protocol::canonical::{
-    Choice, Exchange, FaultKind, Finish, FinishReason, Part, PartKind, Provider, Request, Response,
+    Choice, ErrorView, Exchange, FaultKind, Finish, FinishReason, Part, PartKind, Provider, Request, Response,
 };
-use crate::protocol::{Protocol, openai::request};
+use crate::protocol::{Dialect, Protocol, openai::request};
+
+fn decode(text: &str, seed: u64) -> Result<Response<'_>, ErrorView> {
+    super::decode(text, &Dialect::default(), seed)
+}
 
 fn exchange() -> Exchange {
     Exchange { created: 77, ..Exchange::new(&Request::default(), Protocol::OpenAi, Protocol::Anthropic) }
@@ -20,7 +24,8 @@ fn write(response: &Response<'_>) -> Value {
 fn an_answer_survives_its_own_protocol() {
     let text = r#"{"id":"c1","object":"chat.completion","created":5,"model":"m","choices":[
         {"index":0,"message":{"role":"assistant","content":null,"refusal":null,"tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1.10}"}},{"id":"b","type":"custom","custom":{"name":"sh","input":"ls"}}]},"logprobs":null,"finish_reason":"tool_calls"},
-        {"index":1,"message":{"role":"assistant","content":"tëxt","refusal":null,"annotations":[{"type":"url_citation","url_citation":{"start_index":1,"end_index":3,"url":"https://x.test","title":"t"}}],"reasoning_content":"hm","images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},"logprobs":null,"finish_reason":"length"}],
+        {"index":1,"message":{"role":"assistant","content":"tëxt","refusal":null,"annotations":[{"type":"url_citation","url_citation":{"start_index":1,"end_index":3,"url":"https://x.test","title":"t"}}],"reasoning_content":"hm","images":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},"logprobs":null,"finish_reason":"length"},
+        {"index":2,"message":{"role":"assistant","content":null,"refusal":"No."},"logprobs":{"content":null,"refusal":[{"token":"No.","logprob":-0.10,"bytes":[78,111,46],"top_logprobs":[]}]},"finish_reason":"stop"}],
         "usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}"#;
     let value: Value = serde_json::from_str(text).unwrap();
     assert_eq!(write(&decode(text, 1).unwrap()), value);

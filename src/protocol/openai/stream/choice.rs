@@ -1,12 +1,14 @@
 //! One choice of a stream: which part is open, and when it ends.
 
+use super::delta::{CallDelta, Delta};
 use crate::protocol::canonical::{
-    self, Citation, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer, TokenLogprob,
+    self, Citation, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer,
 };
-use crate::protocol::json::{Error, Kind, Reader, Str};
+use crate::protocol::json::{Error, Reader, Str};
 use crate::protocol::openai::calls::{Call, CallIds, Fragment, locate};
 use crate::protocol::openai::finish::{self, Seen};
-use crate::protocol::openai::response::{OURS, images, listed_content};
+use crate::protocol::openai::response::{Logprobs, OURS, images, listed_content};
+use crate::protocol::openai::think_tags::{Piece, ThinkTags};
 use crate::protocol::openai::{citations, reasoning};
 
 /// What the choices of one stream share.
@@ -25,55 +27,6 @@ impl Shared {
     fn key(&mut self) -> u32 {
         self.next_key = self.next_key.wrapping_add(1);
         self.next_key
-    }
-}
-
-/// The members of a delta. Nothing is copied; lists that are rare keep their reader.
-#[derive(Debug, Default)]
-pub(super) struct Delta<'a> {
-    content: Option<Str<'a>>,
-    list: Option<Reader<'a>>,
-    refusal: Option<Str<'a>>,
-    reasoning: reasoning::Fields<'a>,
-    calls: Option<Reader<'a>>,
-    function: Option<Reader<'a>>,
-    annotations: Option<Reader<'a>>,
-    images: Option<Reader<'a>>,
-    signature: Option<Opaque<'a>>,
-}
-
-impl<'a> Delta<'a> {
-    pub(super) fn read(value: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut delta = Delta::default();
-        value.object(|key, value| delta.member(key, value))?;
-        Ok(delta)
-    }
-
-    fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), Error> {
-        let kind = value.peek()?;
-        match (key, kind) {
-            ("content", Kind::String) => self.content = Some(value.string()?),
-            ("content", Kind::Array) => self.list = Some(value.clone()),
-            ("refusal", Kind::String) => self.refusal = Some(value.string()?),
-            ("tool_calls", Kind::Array) => self.calls = Some(value.clone()),
-            ("function_call", Kind::Object) => self.function = Some(value.clone()),
-            ("annotations", Kind::Array) => self.annotations = Some(value.clone()),
-            ("images", Kind::Array) => self.images = Some(value.clone()),
-            ("extra_content", Kind::Object) => self.signature = reasoning::google_signature(value)?,
-            _ => {
-                self.reasoning.member(key, value)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the tokens of this delta are, as far as can be told, those of visible text.
-    fn is_text(&self) -> bool {
-        let says_otherwise = self.reasoning.text().is_some_and(|text| !text.is_empty())
-            || self.refusal.as_ref().is_some_and(|text| !text.is_empty())
-            || self.calls.is_some()
-            || self.function.is_some();
-        !says_otherwise || self.content.as_ref().is_some_and(|text| !text.is_empty())
     }
 }
 
@@ -110,46 +63,13 @@ pub(super) struct ChoiceState {
     /// Sources wait for the end of the text: some servers send them before it.
     citations: Vec<Citation<'static>>,
     /// Tokens wait for the text that they make: one may be a piece of a character (T005).
-    logprobs: Vec<TokenLogprob<'static>>,
+    logprobs: Logprobs<'static>,
+    think_tags: ThinkTags,
     refused: bool,
 }
 
-/// One entry of `delta.tool_calls`.
-#[derive(Default)]
-struct CallDelta<'a> {
-    index: Option<u64>,
-    id: Str<'a>,
-    name: Str<'a>,
-    arguments: Str<'a>,
-    custom: bool,
-    signature: Option<Opaque<'a>>,
-}
-
-impl<'a> CallDelta<'a> {
-    fn member(&mut self, key: &str, value: &mut Reader<'a>) -> Result<(), Error> {
-        match key {
-            "index" => self.index = value.lenient_u64()?,
-            "id" => self.id = value.lenient_string()?.unwrap_or_default(),
-            "name" => self.name = value.lenient_string()?.unwrap_or_default(),
-            // Some servers send the object itself instead of its text.
-            "arguments" if value.peek()? == Kind::Object => {
-                self.arguments = Str::escape(value.raw()?.into_text());
-            }
-            "arguments" | "input" => self.arguments = value.lenient_string()?.unwrap_or_default(),
-            "function" => value.lenient_object(|key, value| self.member(key, value))?,
-            "custom" => {
-                self.custom = true;
-                value.lenient_object(|key, value| self.member(key, value))?;
-            }
-            "extra_content" => self.signature = reasoning::google_signature(value)?,
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
 impl ChoiceState {
-    pub(super) fn new(index: u32) -> Self {
+    pub(super) fn new(index: u32, has_think_tags: bool) -> Self {
         ChoiceState {
             index,
             finish: None,
@@ -158,14 +78,15 @@ impl ChoiceState {
             last_key: 0,
             calls: Vec::new(),
             citations: Vec::new(),
-            logprobs: Vec::new(),
+            logprobs: Logprobs::default(),
+            think_tags: ThinkTags::new(has_think_tags),
             refused: false,
         }
     }
 
     /// Whether anything but roles came.
     pub(super) fn has_parts(&self) -> bool {
-        self.last_key > 0
+        self.last_key > 0 || self.think_tags.is_holding()
     }
 
     /// Whether a call never got its name.
@@ -177,26 +98,28 @@ impl ChoiceState {
     pub(super) fn delta(
         &mut self,
         delta: Delta<'_>,
-        logprobs: Vec<TokenLogprob<'_>>,
+        logprobs: Logprobs<'_>,
         shared: &mut Shared,
         sink: &mut impl FnMut(Event<'_>),
     ) -> Result<(), Error> {
-        if !logprobs.is_empty() && delta.is_text() {
-            self.logprobs.extend(logprobs.into_iter().map(TokenLogprob::into_owned));
+        if !logprobs.is_empty() {
+            self.take_logprobs(logprobs, delta.is_text());
         }
         if !delta.reasoning.is_empty() {
+            self.flush(shared, sink);
             self.reasoning(&delta.reasoning, shared, sink);
         }
         if let Some(mut list) = delta.list {
             let (texts, thinking) = listed_content(&mut list)?;
             thinking.into_iter().for_each(|text| self.text(Running::Reasoning, text, shared, sink));
-            texts.into_iter().for_each(|text| self.text(Running::Text, text, shared, sink));
+            texts.into_iter().for_each(|text| self.content(text, shared, sink));
         }
         if let Some(text) = delta.content {
-            self.text(Running::Text, text, shared, sink);
+            self.content(text, shared, sink);
         }
-        if let Some(text) = delta.refusal {
-            self.refused |= !text.is_empty();
+        if let Some(text) = delta.refusal.filter(|text| !text.is_empty()) {
+            self.refused = true;
+            self.flush(shared, sink);
             self.text(Running::Refusal, text, shared, sink);
         }
         if let (Some(signature), Some((Running::Text, key))) = (delta.signature, self.running) {
@@ -230,14 +153,45 @@ impl ChoiceState {
         }
     }
 
+    fn take_logprobs(&mut self, logprobs: Logprobs<'_>, is_text: bool) {
+        let Logprobs { content, refusal } = logprobs.into_owned();
+        self.logprobs.refusal.extend(refusal);
+        if is_text {
+            self.logprobs.content.extend(self.think_tags.visible(content));
+        }
+    }
+
+    /// Text of the answer, which may have reasoning before it.
+    fn content(&mut self, text: Str<'_>, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        if self.think_tags.is_over() {
+            return self.text(Running::Text, text, shared, sink);
+        }
+        for piece in self.think_tags.push(&text) {
+            self.piece(piece, shared, sink);
+        }
+    }
+
+    fn piece(&mut self, piece: Piece, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        match piece {
+            Piece::Reasoning(text) => self.text(Running::Reasoning, text, shared, sink),
+            Piece::Text(text) => self.text(Running::Text, text, shared, sink),
+        }
+    }
+
+    /// Something else comes: what might have become a tag is none.
+    fn flush(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some(piece) = self.think_tags.flush() {
+            self.logprobs.content.extend(self.think_tags.waiting());
+            self.piece(piece, shared, sink);
+        }
+    }
+
     fn text(&mut self, kind: Running, text: Str<'_>, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
         if text.is_empty() {
             return;
         }
         let key = self.run(kind, shared, sink);
-        if kind == Running::Text {
-            self.tell_logprobs(key, shared, sink);
-        }
+        self.tell_logprobs(kind, key, shared, sink);
         shared.sequencer.delta(self.index, &key, canonical::Delta::Text(text), sink);
     }
 
@@ -276,18 +230,31 @@ impl ChoiceState {
         self.last_key
     }
 
-    fn tell_logprobs(&mut self, key: u32, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
-        if !self.logprobs.is_empty() {
-            let tokens = std::mem::take(&mut self.logprobs);
+    fn tell_logprobs(
+        &mut self,
+        kind: Running,
+        key: u32,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        let tokens = match kind {
+            Running::Text => &mut self.logprobs.content,
+            Running::Refusal => &mut self.logprobs.refusal,
+            Running::Reasoning => return,
+        };
+        if !tokens.is_empty() {
+            let tokens = std::mem::take(tokens);
             shared.sequencer.delta(self.index, &key, canonical::Delta::Logprobs(tokens), sink);
         }
     }
 
     /// Tells the last tokens and the sources of the text that is about to end.
     fn settle(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
-        if let Some((Running::Text, key)) = self.running {
-            self.tell_logprobs(key, shared, sink);
-            for citation in self.citations.drain(..) {
+        let Some((kind, key)) = self.running else { return };
+        self.tell_logprobs(kind, key, shared, sink);
+        if kind == Running::Text {
+            for mut citation in self.citations.drain(..) {
+                self.think_tags.place(&mut citation);
                 shared.sequencer.delta(self.index, &key, canonical::Delta::Citation(citation), sink);
             }
         }
@@ -295,6 +262,7 @@ impl ChoiceState {
 
     fn image(&mut self, image: &Media<'_>, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
         let MediaSource::Inline(data) = &image.source else { return };
+        self.flush(shared, sink);
         let key = self.begin(shared, sink);
         let header = PartHeader::Media { mime: image.mime.borrowed() };
         shared.sequencer.start(self.index, key, header, sink);
@@ -319,6 +287,7 @@ impl ChoiceState {
         let at = match locate(self.calls.iter().map(|open| &open.call), &fragment) {
             Some(at) => at,
             None => {
+                self.flush(shared, sink);
                 let key = self.begin(shared, sink);
                 let call = Call::new(delta.index);
                 let (custom, signature) = (delta.custom, None);
@@ -340,6 +309,7 @@ impl ChoiceState {
 
     /// Tells the end of everything, and why.
     pub(super) fn conclude(&mut self, shared: &mut Shared, sink: &mut impl FnMut(Event<'_>)) {
+        self.flush(shared, sink);
         self.settle(shared, sink);
         for open in &mut self.calls {
             open.start(self.index, shared, sink);

@@ -3,12 +3,13 @@
 //! A chunk is validated as a whole before anything of it is told, so a cut one says nothing. The
 //! finish is told at `[DONE]` or the end of the stream: usage may come after `finish_reason` (T027).
 
-use super::choice::{ChoiceState, Delta, Shared};
-use crate::protocol::canonical::{ErrorView, Event, TokenLogprob, Usage};
+use super::choice::{ChoiceState, Shared};
+use super::delta::Delta;
+use crate::protocol::canonical::{ErrorView, Event, Usage};
 use crate::protocol::json::{self, Error, Kind, Reader, Str};
-use crate::protocol::openai::response::logprobs;
+use crate::protocol::openai::response::Logprobs;
 use crate::protocol::openai::{error, finish, usage};
-use crate::protocol::sse;
+use crate::protocol::{Dialect, sse};
 
 /// More choices than OpenAI's own limit of `n` are not listened to.
 const MOST_CHOICES: u64 = 128;
@@ -18,6 +19,7 @@ const MOST_CHOICES: u64 = 128;
 pub(crate) struct Decoder {
     shared: Shared,
     choices: Vec<ChoiceState>,
+    has_think_tags: bool,
     started: bool,
     over: bool,
 }
@@ -82,7 +84,7 @@ struct ChoiceChunk<'a> {
     message: Option<Delta<'a>>,
     finish: Option<Str<'a>>,
     stop_text: Option<Str<'a>>,
-    logprobs: Vec<TokenLogprob<'a>>,
+    logprobs: Logprobs<'a>,
     failure: Option<ErrorView>,
 }
 
@@ -95,7 +97,7 @@ impl<'a> ChoiceChunk<'a> {
             "message" if value.peek()? == Kind::Object => self.message = Some(Delta::read(value)?),
             "finish_reason" => self.finish = value.lenient_string()?,
             "stop_reason" | "matched_stop" => self.stop_text = value.lenient_string()?,
-            "logprobs" if value.peek()? == Kind::Object => self.logprobs = logprobs(value)?,
+            "logprobs" if value.peek()? == Kind::Object => self.logprobs = Logprobs::read(value)?,
             "error" if value.peek()? == Kind::Object => self.failure = Some(error::read(value)?),
             _ => {}
         }
@@ -104,8 +106,14 @@ impl<'a> ChoiceChunk<'a> {
 }
 
 impl Decoder {
-    pub(crate) fn new(seed: u64) -> Self {
-        Decoder { shared: Shared::new(seed), choices: Vec::new(), started: false, over: false }
+    pub(crate) fn new(dialect: &Dialect, seed: u64) -> Self {
+        Decoder {
+            shared: Shared::new(seed),
+            choices: Vec::new(),
+            has_think_tags: dialect.think_tags,
+            started: false,
+            over: false,
+        }
     }
 
     /// Takes one event.
@@ -183,7 +191,7 @@ impl Decoder {
         let at = match self.choices.iter().position(|choice| choice.index == index) {
             Some(at) => at,
             None => {
-                self.choices.push(ChoiceState::new(index));
+                self.choices.push(ChoiceState::new(index, self.has_think_tags));
                 self.choices.len() - 1
             }
         };

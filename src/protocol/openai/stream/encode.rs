@@ -166,14 +166,14 @@ impl Encoder {
         out: &mut Vec<u8>,
         delta: impl FnOnce(&mut Writer<'_>),
     ) {
-        self.chunk_with(choice, reason, &[], out, delta);
+        self.chunk_with(choice, reason, (&[], &[]), out, delta);
     }
 
     fn chunk_with(
         &self,
         choice: u32,
         reason: Option<&'static str>,
-        logprobs: &[TokenLogprob<'_>],
+        (content, refusal): (&[TokenLogprob<'_>], &[TokenLogprob<'_>]),
         out: &mut Vec<u8>,
         delta: impl FnOnce(&mut Writer<'_>),
     ) {
@@ -185,8 +185,8 @@ impl Encoder {
             w.key("delta").begin_object();
             delta(&mut w);
             w.end_object();
-            if !logprobs.is_empty() {
-                write_logprobs(logprobs.iter(), &mut w);
+            if !(content.is_empty() && refusal.is_empty()) {
+                write_logprobs(content.iter(), refusal.iter(), &mut w);
             }
             match reason {
                 Some(reason) => w.key("finish_reason").text(reason),
@@ -211,13 +211,16 @@ impl Encoder {
                     return self.text(choice, text, out);
                 }
                 let tokens = std::mem::take(&mut state.logprobs);
-                self.chunk_with(choice, None, &tokens, out, |w| {
+                self.chunk_with(choice, None, (&tokens, &[]), out, |w| {
                     w.key("content").string(text);
                 });
             }
-            (Delta::Text(text), Open::Refusal) => self.chunk(choice, None, out, |w| {
-                w.key("refusal").string(text);
-            }),
+            (Delta::Text(text), Open::Refusal) => {
+                let tokens = std::mem::take(&mut state.logprobs);
+                self.chunk_with(choice, None, (&[], &tokens), out, |w| {
+                    w.key("refusal").string(text);
+                });
+            }
             (Delta::Text(text), Open::Reasoning { .. }) if self.exchange.show_reasoning => {
                 state.held.push(text);
                 self.chunk(choice, None, out, |w| {
@@ -233,7 +236,7 @@ impl Encoder {
                 let part = (state.part_start, state.characters);
                 state.citations.push((citation.clone().into_owned(), part));
             }
-            (Delta::Logprobs(tokens), Open::Text) => {
+            (Delta::Logprobs(tokens), Open::Text | Open::Refusal) => {
                 state.logprobs.extend(tokens.iter().cloned().map(TokenLogprob::into_owned));
             }
             _ => {}
@@ -371,8 +374,14 @@ impl Encoder {
             // The last tokens said nothing more.
             Open::Text if !state.logprobs.is_empty() => {
                 let tokens = std::mem::take(&mut state.logprobs);
-                self.chunk_with(choice, None, &tokens, out, |w| {
+                self.chunk_with(choice, None, (&tokens, &[]), out, |w| {
                     w.key("content").text("");
+                });
+            }
+            Open::Refusal if !state.logprobs.is_empty() => {
+                let tokens = std::mem::take(&mut state.logprobs);
+                self.chunk_with(choice, None, (&[], &tokens), out, |w| {
+                    w.key("refusal").text("");
                 });
             }
             Open::Reasoning { redacted } => {

@@ -10,7 +10,7 @@ use crate::protocol::canonical::{
 };
 use crate::protocol::json::Str;
 use crate::protocol::openai::response;
-use crate::protocol::{Protocol, sse};
+use crate::protocol::{Dialect, Protocol, sse};
 
 /// The events of a stream, in words.
 fn told(stream: &[u8], cut: usize) -> Vec<String> {
@@ -20,7 +20,7 @@ fn told(stream: &[u8], cut: usize) -> Vec<String> {
 }
 
 fn run(stream: &[u8], cut: usize, mut sink: impl FnMut(Event<'_>)) {
-    let mut decoder = Decoder::new(7);
+    let mut decoder = Decoder::new(&Dialect::default(), 7);
     let mut reader = sse::Decoder::default();
     let (head, tail) = stream.split_at(cut);
     for chunk in [head, tail] {
@@ -187,7 +187,7 @@ fn t045_t094_calls_of_every_server_are_told_apart() {
 
 #[test]
 fn a_whole_call_ends_when_the_next_begins_and_not_with_the_stream() {
-    let mut decoder = Decoder::new(7);
+    let mut decoder = Decoder::new(&Dialect::default(), 7);
     let mut seen = Vec::new();
     let text = stream(
         &[

@@ -62,6 +62,28 @@ fn tokens_come_just_before_the_text_that_they_make() {
 }
 
 #[test]
+fn tokens_of_a_refusal_stay_apart_from_those_of_the_text() {
+    let refusal = |delta: &str, tokens: &str| {
+        chunk(delta, "").replace(r#""refusal":null},"finish"#, &format!(r#""refusal":[{tokens}]}},"finish"#))
+    };
+    let stream = [
+        chunk(r#"{"content":"Well"}"#, &one("Well")),
+        refusal(r#"{"refusal":"No"}"#, &one("No")),
+        refusal(r#"{"refusal":""}"#, &one("<end>")),
+        END.to_owned(),
+    ]
+    .concat();
+    assert_eq!(told_text(&stream), ["0 tokens Well", "0 Well", "1 tokens No", "1 No", "1 tokens <end>"]);
+    let mut encoder = Encoder::new(&exchange(|_| {}));
+    let mut out = Vec::new();
+    run(stream.as_bytes(), 0, |event| encoder.event(&event, &mut out));
+    let written = String::from_utf8(out).unwrap();
+    // What was written says the same again, and in the same lists.
+    assert_eq!(told_text(&written), told_text(&stream));
+    assert_eq!(written.matches(r#""content":null,"refusal":[{"token"#).count(), 2, "{written}");
+}
+
+#[test]
 fn tokens_without_text_begin_no_part() {
     let stream = [chunk(r#"{"role":"assistant","content":""}"#, &one("<end>")), END.to_owned()].concat();
     assert_eq!(told_text(&stream), [""; 0]);
