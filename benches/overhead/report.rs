@@ -196,7 +196,7 @@ impl Report {
     /// Targets in ms, MB, KB and us.
     fn absolutes(&self, out: &mut String) {
         let mut lines = self.starts.as_ref().map_or_else(Vec::new, Starts::figures);
-        lines.extend(self.rows.iter().filter_map(Row::stream_memory));
+        lines.extend(self.rows.iter().flat_map(Row::stream_memory));
         lines.extend(self.rows.iter().filter_map(Row::event_delay));
         if lines.is_empty() {
             return;
@@ -258,18 +258,30 @@ impl Row {
         ]
     }
 
-    fn stream_memory(&self) -> Option<Absolute> {
-        let Load::Paced { streams, .. } = self.load else { return None };
+    /// The whole process, and each stream of it.
+    fn stream_memory(&self) -> Vec<Absolute> {
+        let Load::Paced { streams, .. } = self.load else { return Vec::new() };
         // Too few streams to tell their memory from that of the process.
         if streams < 1000 {
-            return None;
+            return Vec::new();
         }
-        Some(Absolute {
-            name: format!("{}: memory of a stream, KB", self.id),
-            limit: Some(self.median(|round| Some(round.stream_kb(streams)?.0))),
-            aiproxy: self.median(|round| Some(round.stream_kb(streams)?.1)),
-            targets: absolute::STREAM_KB,
-        })
+        let loaded = |of: fn(&Round) -> &Sample| self.median(|round| Some(of(round).loaded_kb? as f64 / 1024.0));
+        let most = |idle: f64, stream: f64| idle + stream * streams as f64 / 1024.0;
+        let (idle, stream) = (absolute::IDLE_MB, absolute::STREAM_KB);
+        vec![
+            Absolute {
+                name: format!("{}: RSS with {streams} open streams, MB", self.id),
+                limit: Some(loaded(|round| &round.limit)),
+                aiproxy: loaded(|round| &round.aiproxy),
+                targets: (most(idle.0, stream.0), most(idle.1, stream.1)),
+            },
+            Absolute {
+                name: format!("{}: memory of a stream, KB", self.id),
+                limit: Some(self.median(|round| Some(round.stream_kb(streams)?.0))),
+                aiproxy: self.median(|round| Some(round.stream_kb(streams)?.1)),
+                targets: absolute::STREAM_KB,
+            },
+        ]
     }
 
     fn event_delay(&self) -> Option<Absolute> {

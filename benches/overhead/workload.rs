@@ -103,7 +103,7 @@ pub fn name(protocol: Protocol) -> &'static str {
     }
 }
 
-pub static ALL: [Workload; 13] = [
+pub static ALL: [Workload; 14] = [
     Workload::new("W1", Chat, Chat, Short, ANSWERS).targets(1.6, 1.3),
     Workload::new("W1log", Chat, Chat, Short, ANSWERS).with_default_log(),
     Workload::new("W1r", Chat, Chat, Short, Load::Rate { per_second: 500 }).with_direct(),
@@ -116,6 +116,7 @@ pub static ALL: [Workload; 13] = [
     Workload::new("W4p", Anthropic, Chat, Short, paced(50, 20)).targets(1.3, 1.15).with_direct(),
     Workload::new("W5", Chat, Anthropic, Short, STREAMS).targets(1.6, 1.1),
     Workload::new("W6", Chat, Chat, Short, paced(1000, 500)).targets(1.5, 1.15),
+    Workload::new("W6x", Chat, Chat, Short, paced(10_000, 5_000)),
     Workload::new("W7", Gemini, Chat, Short, ANSWERS).targets(2.2, 1.6),
 ];
 

@@ -32,6 +32,7 @@ enum Origin {
 pub(super) fn serve(arguments: &ServeArgs) -> Result<(), BoxError> {
     let (mut config, origin) = configuration(arguments)?;
     let _log = log::start(&config.log)?;
+    raise_descriptor_limit();
     runtime()?.block_on(async {
         let _simulator = match origin {
             Origin::Demo => Some(demo::start(&mut config).await?),
@@ -50,6 +51,15 @@ fn configuration(arguments: &ServeArgs) -> Result<(Config, Origin), BoxError> {
     match Config::from_environment(&variables)? {
         Some(config) => Ok((config, Origin::Environment)),
         None => Ok((Config::default(), Origin::Demo)),
+    }
+}
+
+/// As many open connections as this process may have: each stream takes two, and the usual limit of 1024 is meant for
+/// programs that are older than streams.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "open files and connections"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
     }
 }
 
