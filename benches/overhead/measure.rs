@@ -156,7 +156,8 @@ impl Lab {
             Load::Rate { .. } => 0,
             Load::Paced { every, .. } => {
                 let length = every + OPENING + WARM_UP + self.window * load.stretch();
-                (length.as_secs_f64() / every.as_secs_f64()).ceil() as usize
+                // The first piece comes at once.
+                (length.as_secs_f64() / every.as_secs_f64()).ceil() as usize + 1
             }
         }
     }

@@ -265,7 +265,8 @@ impl Row {
         if streams < 1000 {
             return Vec::new();
         }
-        let loaded = |of: fn(&Round) -> &Sample| self.median(|round| Some(of(round).loaded_kb? as f64 / 1024.0));
+        let loaded =
+            |of: fn(&Round) -> &Sample| self.median(|round| Some(of(round).loaded_kb? as f64 / 1024.0));
         let most = |idle: f64, stream: f64| idle + stream * streams as f64 / 1024.0;
         let (idle, stream) = (absolute::IDLE_MB, absolute::STREAM_KB);
         vec![
