@@ -52,7 +52,7 @@ pub fn load_average() -> Outcome<String> {
 
 /// A process that listens; killed when dropped.
 pub struct Process {
-    child: Child,
+    pub child: Child,
     name: &'static str,
     log: PathBuf,
     pub address: SocketAddr,

@@ -31,8 +31,8 @@ pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    CircuitBreaker, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
-    StatusPattern, Timeouts,
+    CircuitBreaker, Continuation, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown,
+    StateStore, StatusPattern, Timeouts,
 };
 pub use upstream::{ApiType, Compression, Upstream};
 
@@ -62,6 +62,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// When streaming clients whose answer is long in coming get signs of life.
     pub keep_alive: KeepAlive,
+    /// Whose texts another upstream goes on with when they break off.
+    pub continuation: Continuation,
     /// Most bytes of a request body. Default 64 MiB.
     pub max_body_size: usize,
     /// Most requests at a time, each counted until its last byte has gone. Default 10000.
@@ -106,6 +108,7 @@ impl Default for Config {
             client_dialect: ClientDialect::default(),
             timeouts: Timeouts::default(),
             keep_alive: KeepAlive::default(),
+            continuation: Continuation::default(),
             max_body_size: 64 * 1024 * 1024,
             max_in_flight: 10_000,
             log: Log::default(),

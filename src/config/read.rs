@@ -9,8 +9,8 @@ use super::address::Address;
 use super::reader::{Field, Map};
 use super::secret::Secret;
 use super::sections::{
-    CircuitBreaker, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown, StateStore,
-    StatusPattern, Timeouts,
+    CircuitBreaker, Continuation, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown,
+    StateStore, StatusPattern, Timeouts,
 };
 use super::words::{closest, one_of};
 use super::{Config, tree, units, upstream};
@@ -37,6 +37,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.client_dialect = flags(map, "client_dialect", &CLIENT_FLAGS);
     config.timeouts = root_timeouts(map);
     config.keep_alive = map.section("keep_alive", keep_alive);
+    config.continuation = map.section("continuation", continuation);
     if let Some(size) = map.get("max_body_size").and_then(|field| size(&field)) {
         config.max_body_size = size;
     }
@@ -316,6 +317,12 @@ fn level(text: &str) -> Result<String, String> {
         }
     }
     Ok(text.to_owned())
+}
+
+fn continuation(map: &Map<'_>) -> Continuation {
+    let models = map.get("models");
+    let patterns = models.iter().flat_map(Field::items).filter_map(|field| model_pattern(&field));
+    Continuation { models: patterns.collect() }
 }
 
 fn keep_alive(map: &Map<'_>) -> KeepAlive {

@@ -59,6 +59,13 @@ impl Default for KeepAlive {
     }
 }
 
+/// Whose texts another upstream goes on with when they break off in mid-stream (`continuation`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Continuation {
+    /// Models by the clients' names; `*` at the end stands for any rest. Default: none.
+    pub models: Vec<String>,
+}
+
 /// When an upstream rests after failures (`circuit_breaker`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CircuitBreaker {

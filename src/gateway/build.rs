@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower::load_shed::{LoadShed, LoadShedLayer};
 use tower::util::{BoxCloneSyncService, option_layer};
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use super::snapshot::{ModelSnapshot, Source, UpstreamSnapshot};
 use super::{Builder, Gateway, InnerService, UpstreamSpec, WrapUpstream};
@@ -17,12 +17,13 @@ use crate::error::{BoxError, Error};
 use crate::layer::balance::{Leaf, Pool, Upstream, WeightedBalance};
 use crate::layer::circuit_breaker::BreakerHandle;
 use crate::layer::failover::Failover;
+use crate::layer::model_filter::matches;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
-    CollectLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer, KeepAlive, Metrics,
-    MetricsLayer, ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer, RequestIdLayer,
-    RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer,
-    TranslateLayer, UsageLayer,
+    CollectLayer, ContinuationLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer,
+    KeepAlive, Metrics, MetricsLayer, ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer,
+    PrefillFilter, PrefillFilterLayer, RequestIdLayer, RequireApiKey, RequireApiKeyLayer, Respond,
+    RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
 use crate::protocol::{ClientDialect, Protocol};
@@ -36,7 +37,7 @@ pub(super) type Stack = Metrics<
 >;
 
 /// One upstream as the pool sees it.
-type PooledUpstream = ModelFilter<CircuitBreaker<Leaf<InnerService>>>;
+type PooledUpstream = ModelFilter<PrefillFilter<CircuitBreaker<Leaf<InnerService>>>>;
 
 /// The stack from the client down to the choice of an upstream.
 pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
@@ -46,6 +47,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         max_body_size,
         max_in_flight,
         keep_alive,
+        continued_models,
         prompt_preview,
         client_dialect,
         failover,
@@ -66,6 +68,9 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
 
     let balance = WeightedBalance::new(Pool::new(pool));
     let mut inner = erase(Failover::new(balance).with_policy(failover));
+    if !continued_models.is_empty() {
+        inner = erase(ContinuationLayer::new(continued_models).layer(inner));
+    }
     for wrap in layers.into_iter().rev() {
         inner = wrap(inner);
     }
@@ -106,6 +111,7 @@ fn upstream(
         .transpose()?;
     let translation = translation(&spec, state_store).client_dialect(client_dialect);
     let models = known_models(&spec, &translation);
+    let prefill = PrefillFilterLayer::new(spec.name.as_str(), takes_prefill(&spec, &translation));
     let mut inner = erase(
         ServiceBuilder::new()
             // A pending edit; the filter and the breaker outside know the client's names.
@@ -140,7 +146,7 @@ fn upstream(
         None => ModelFilterLayer::any(),
     };
     // Above the erasure the pool can ask them without calling.
-    let service = ServiceBuilder::new().layer(filter).layer(breaker).service(Leaf::new(inner));
+    let service = ServiceBuilder::new().layer(filter).layer(prefill).layer(breaker).service(Leaf::new(inner));
     let source = UpstreamSnapshot {
         name: name.clone(),
         api: spec.api,
@@ -192,6 +198,28 @@ where
     )
 }
 
+/// Which models go on with the assistant's last turn: Anthropic's older ones. Others begin a new answer, unless somebody
+/// has said of them that they go on.
+fn takes_prefill(spec: &UpstreamSpec, translation: &TranslateLayer) -> impl Fn(&str) -> bool + use<> {
+    let protocol = spec.api.protocol();
+    let (map, overrides, translation) =
+        (spec.model_map.clone(), spec.capabilities.clone(), translation.clone());
+    move |model| {
+        let model = upstream_model(&map, model);
+        match protocol {
+            Protocol::Anthropic => translation.capabilities_of(model).prefill,
+            Protocol::OpenAi | Protocol::Responses | Protocol::Gemini => overrides
+                .iter()
+                .any(|(pattern, known)| known.prefill == Some(true) && matches(pattern, model)),
+        }
+    }
+}
+
+/// The upstream's name of a model. Of several mappings of one name the last holds, as in the layer.
+fn upstream_model<'m>(map: &'m [(String, String)], model: &'m str) -> &'m str {
+    map.iter().rev().find(|(alias, _)| alias == model).map_or(model, |(_, own)| own)
+}
+
 /// The models that an upstream is known to serve: listed ones and aliases that its filter lets through.
 fn known_models(spec: &UpstreamSpec, translation: &TranslateLayer) -> Vec<ModelSnapshot> {
     let listed = spec.models.iter().flatten().filter(|pattern| !pattern.contains('*'));
@@ -202,9 +230,7 @@ fn known_models(spec: &UpstreamSpec, translation: &TranslateLayer) -> Vec<ModelS
     });
     let names: BTreeSet<&String> = listed.chain(aliases).collect();
     let known = names.into_iter().map(|name| {
-        // Of several mappings of one name the last holds, as in the layer.
-        let mapped = spec.model_map.iter().rev().find(|(alias, _)| alias == name);
-        let capabilities = translation.capabilities_of(mapped.map_or(name, |(_, own)| own));
+        let capabilities = translation.capabilities_of(upstream_model(&spec.model_map, name));
         ModelSnapshot {
             name: Arc::from(name.as_str()),
             max_input: capabilities.input_limit(),

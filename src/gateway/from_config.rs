@@ -31,6 +31,7 @@ impl Builder {
             .max_body_size(config.max_body_size)
             .max_in_flight(config.max_in_flight)
             .keep_alive(keep_alive(config.keep_alive))
+            .continue_texts(&config.continuation.models)
             .prompt_preview(config.log.prompt_preview)
             .client_dialect(config.client_dialect)
             .state_store(state_store(config.state_store))

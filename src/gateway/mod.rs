@@ -123,6 +123,7 @@ pub struct Builder {
     max_body_size: usize,
     max_in_flight: usize,
     keep_alive: KeepAliveLayer,
+    continued_models: Vec<String>,
     prompt_preview: usize,
     client_dialect: ClientDialect,
     failover: FailoverPolicy,
@@ -139,6 +140,7 @@ impl Default for Builder {
             max_body_size: 64 << 20,
             max_in_flight: 10_000,
             keep_alive: KeepAliveLayer::new(),
+            continued_models: Vec::new(),
             prompt_preview: 0,
             client_dialect: ClientDialect::default(),
             failover: FailoverPolicy::default(),
@@ -182,6 +184,14 @@ impl Builder {
     #[must_use]
     pub fn keep_alive(mut self, keep_alive: KeepAliveLayer) -> Self {
         self.keep_alive = keep_alive;
+        self
+    }
+
+    /// Models, `*` for any run of characters, whose texts another upstream goes on with when they break off in
+    /// mid-stream (see [`ContinuationLayer`](crate::layer::ContinuationLayer)). Default: none.
+    #[must_use]
+    pub fn continue_texts<P: Into<String>>(mut self, models: impl IntoIterator<Item = P>) -> Self {
+        self.continued_models = models.into_iter().map(Into::into).collect();
         self
     }
 

@@ -125,6 +125,7 @@ impl Drop for Line {
             attempts = %Attempts(&notes),
             error = notes.failure,
             stream = notes.stream,
+            continued = notes.is_continued.then_some(true),
             tokens_in = notes.usage.input,
             tokens_cached = notes.usage.cache_read,
             tokens_out = notes.usage.output,

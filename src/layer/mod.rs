@@ -12,9 +12,11 @@
 //! | [`InFlightLimitLayer`] | requests under way |
 //! | [`CollectLayer`] | the body, read once: `Request<B>` → `Request<Payload>` |
 //! | [`KeepAliveLayer`] | signs of life for clients that wait |
+//! | [`ContinuationLayer`] | goes on with answers that broke off |
 //! | [`failover::Failover`] | asks another upstream |
 //! | [`balance::WeightedBalance`] | whose turn it is |
 //! | [`ModelFilterLayer`] | which models an upstream serves |
+//! | [`PrefillFilterLayer`] | which models go on with an answer |
 //! | [`CircuitBreakerLayer`] | rest after failures |
 //! | [`ModelMapLayer`] | the upstream's names of models |
 //! | [`FetchMediaLayer`] | media by address, for upstreams that fetch none |
@@ -30,6 +32,7 @@ pub mod balance;
 pub mod circuit_breaker;
 pub mod classify;
 pub mod collect;
+pub mod continuation;
 pub mod credentials;
 pub mod failover;
 #[cfg(feature = "client")]
@@ -54,6 +57,7 @@ pub use access_log::{AccessLog, AccessLogLayer};
 pub use circuit_breaker::{BreakerPolicy, CircuitBreaker, CircuitBreakerLayer};
 pub use classify::{Classify, ClassifyLayer};
 pub use collect::{Collect, CollectLayer};
+pub use continuation::{Continuation, ContinuationLayer, PrefillFilter, PrefillFilterLayer};
 pub use credentials::{Credentials, CredentialsLayer};
 #[cfg(feature = "client")]
 pub use fetch_media::{FetchMedia, FetchMediaLayer};

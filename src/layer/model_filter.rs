@@ -81,7 +81,7 @@ impl<S> ModelFilter<S> {
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
-pub(super) fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(head) else { return false };
     let mut pieces = tail.split('*').peekable();
@@ -123,20 +123,30 @@ where
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
         if self.serves(request.body().model()) {
-            ResponseFuture { inner: Some(self.inner.call(request)), refused: None }
+            ResponseFuture::pass(self.inner.call(request))
         } else {
-            ResponseFuture { inner: None, refused: Some(request.body().model().into()) }
+            ResponseFuture::refuse(request.body().model())
         }
     }
 }
 
 pin_project! {
-    /// Response future of [`ModelFilter`].
+    /// Response future of [`ModelFilter`], and of others that refuse models.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
         inner: Option<F>,
         refused: Option<Box<str>>,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn pass(inner: F) -> Self {
+        ResponseFuture { inner: Some(inner), refused: None }
+    }
+
+    pub(super) fn refuse(model: &str) -> Self {
+        ResponseFuture { inner: None, refused: Some(model.into()) }
     }
 }
 

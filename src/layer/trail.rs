@@ -25,6 +25,8 @@ pub struct Notes {
     /// The [`error_type`](crate::Error::error_type) that the client was told, as an HTTP error or at
     /// the end of a stream.
     pub failure: Option<&'static str>,
+    /// Whether the answer broke off, and another upstream went on with it.
+    pub is_continued: bool,
 }
 
 /// One attempt at one upstream.

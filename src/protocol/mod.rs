@@ -15,6 +15,7 @@ mod account;
 pub mod anthropic;
 pub mod canonical;
 mod client_dialect;
+mod continuation;
 mod count;
 mod crossing;
 mod endpoint;
@@ -40,6 +41,7 @@ use canonical::{
 #[cfg(feature = "layers")]
 pub(crate) use account::without_account;
 pub use client_dialect::ClientDialect;
+pub use continuation::Continuation;
 pub use count::{Estimator, Lengths, Meter, decode_count, encode_count, estimate_tokens, render_count};
 pub use endpoint::{Endpoint, Operation};
 pub use foreign::{Cleaned, without_foreign};

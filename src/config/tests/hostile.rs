@@ -145,7 +145,7 @@ proptest! {
         key in prop::sample::select(vec![
             "bind", "listen", "api-key", "max_body_size", "max_in_flight", "upstream_request_timeout", "timeouts",
             "log", "failover", "server", "metrics", "model_fallback", "upstreams", "shutdown",
-            "state_store", "keep_alive",
+            "state_store", "keep_alive", "continuation",
         ]),
         value in "[\\[\\]{}:, a-z0-9$\"*&!-]{0,40}",
     ) {

@@ -157,6 +157,7 @@ metrics: { enabled: false, path: /internal/metrics }
 shutdown: { drain: 0 }
 server: { worker_threads: 2 }
 keep_alive: { enabled: false, grace: 3s, interval: 5s }
+continuation: { models: [local, claude-*] }
 state_store: { enabled: false, max_size: 1MiB, ttl: 5m }
 max_body_size: 32MB",
     ));
@@ -174,6 +175,7 @@ max_body_size: 32MB",
     assert_eq!(config.metrics.path, "/internal/metrics");
     assert!(!config.metrics.enabled && config.shutdown.drain.is_zero());
     assert_eq!(config.server.worker_threads.map(|count| count.get()), Some(2));
+    assert_eq!(config.continuation.models, ["local", "claude-*"]);
     let signs = config.keep_alive;
     assert_eq!((signs.enabled, signs.grace.as_secs(), signs.interval.as_secs()), (false, 3, 5));
     let store = config.state_store;

@@ -84,6 +84,7 @@ fn the_values_of_the_example_are_the_defaults() {
     assert_eq!(example.fetch_media, default.fetch_media);
     assert_eq!(example.state_store, default.state_store);
     assert_eq!(example.keep_alive, default.keep_alive);
+    assert_eq!(example.continuation, default.continuation);
     assert_eq!(example.metrics, default.metrics);
     assert_eq!(example.shutdown, default.shutdown);
     assert_eq!(example.server, default.server);

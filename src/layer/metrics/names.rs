@@ -35,6 +35,8 @@ pub const STREAM_ABORTS: &str = "aiproxy_stream_aborts_total";
 pub const STREAM_STALLS: &str = "aiproxy_stream_stalls_total";
 /// Signs of life to clients whose upstreams were silent.
 pub const KEEP_ALIVES: &str = "aiproxy_keepalives_sent_total";
+/// Texts that broke off in mid-stream, and whether another upstream went on with them.
+pub const CONTINUATIONS: &str = "aiproxy_continuations_total";
 /// Version of the running program.
 pub const BUILD_INFO: &str = "aiproxy_build_info";
 /// Log lines that could not be written.
@@ -71,6 +73,7 @@ pub fn describe() {
         "Streams whose upstream said nothing for too long, by what was waited for"
     );
     describe_counter!(KEEP_ALIVES, "Signs of life to clients whose upstreams were silent");
+    describe_counter!(CONTINUATIONS, "Texts that broke off, by whether another upstream went on with them");
     describe_gauge!(BUILD_INFO, "Always 1; the label tells the version");
     describe_counter!(LOG_DROPPED, "Log lines that could not be written");
 }

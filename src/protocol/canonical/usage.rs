@@ -44,6 +44,25 @@ impl Usage {
         self.is_output_estimated |= later.is_output_estimated;
     }
 
+    /// What two answers have cost together.
+    #[must_use]
+    pub fn plus(&self, other: &Usage) -> Usage {
+        let add = |one: Option<u64>, other: Option<u64>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.saturating_add(other)),
+            (one, other) => one.or(other),
+        };
+        Usage {
+            input: add(self.input, other.input),
+            cache_read: add(self.cache_read, other.cache_read),
+            cache_write: add(self.cache_write, other.cache_write),
+            cache_write_1h: add(self.cache_write_1h, other.cache_write_1h),
+            output: add(self.output, other.output),
+            reasoning: add(self.reasoning, other.reasoning),
+            is_input_estimated: self.is_input_estimated || other.is_input_estimated,
+            is_output_estimated: self.is_output_estimated || other.is_output_estimated,
+        }
+    }
+
     /// Whether any of it is the gateway's own guess.
     #[must_use]
     pub fn is_estimated(&self) -> bool {
