@@ -21,9 +21,10 @@ use std::time::Duration;
 use aiproxy::gateway::{Gateway, InnerService, UpstreamSpec};
 use aiproxy::layer::balance::{Leaf, Pool, Upstream, WeightedBalance};
 use aiproxy::layer::failover::Failover;
+use aiproxy::layer::health::{Health, Watched};
 use aiproxy::layer::{
-    BreakerPolicy, CircuitBreakerLayer, ClassifyLayer, CredentialsLayer, ModelFilterLayer, ModelMapLayer,
-    MustStreamLayer, StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    CircuitBreakerLayer, ClassifyLayer, CredentialsLayer, ModelFilterLayer, ModelMapLayer, MustStreamLayer,
+    StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use aiproxy::protocol::{Endpoint, Operation, Protocol};
 use aiproxy::upstream::ApiType;
@@ -105,9 +106,9 @@ fn upstream(api: ApiType) -> Result<InnerService, Error> {
         .layer(TranslateLayer::new(api.protocol()).state_store(StateStore::default(), "upstream"))
         .layer(UsageLayer::new())
         .layer(MustStreamLayer::when_it_streams())
+        .layer(CredentialsLayer::new(api, ["sk-upstream"])?)
         .layer(ClassifyLayer::new())
         .layer(StreamTimeoutLayer::new().head(Duration::from_secs(600)).idle(Duration::from_secs(300)))
-        .layer(CredentialsLayer::new(api, ["sk-upstream"])?)
         .service(instant(api.protocol()));
     Ok(BoxCloneSyncService::new(service.map_response(|response| response.map(aiproxy::Body::new))))
 }
@@ -118,7 +119,10 @@ fn pool(size: usize, inner: &InnerService) -> InnerService {
         let name: Arc<str> = format!("upstream-{index}").into();
         let service = ServiceBuilder::new()
             .layer(ModelFilterLayer::new(["gpt-*", "claude-*", "gemini-*"]))
-            .layer(CircuitBreakerLayer::new(BreakerPolicy::default()).named(name.clone()))
+            .layer(CircuitBreakerLayer::of(Health::new(Watched {
+                upstream: name.clone(),
+                ..Watched::default()
+            })))
             .service(Leaf::new(inner.clone()));
         Upstream { name, weight: 1, priority: 0, service }
     });

@@ -14,3 +14,9 @@ pub(crate) fn unix_seconds() -> u64 {
 pub(crate) fn until(date: SystemTime) -> Duration {
     date.duration_since(SystemTime::now()).unwrap_or_default()
 }
+
+/// Time from now until so many seconds after 1970; zero if that has passed.
+#[must_use]
+pub(crate) fn until_unix(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.saturating_sub(unix_seconds()))
+}

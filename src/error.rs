@@ -4,6 +4,8 @@
 //! [`Respond`](crate::layer::Respond) turns an `Error` into bytes, in the client's own protocol.
 //! [`Error::fault`] is the vocabulary that breaker, failover and metrics share.
 
+mod scope;
+
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,6 +16,9 @@ use http::HeaderMap;
 
 use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::{Protocol, parse_error, without_account};
+use crate::rate_limit::RateLimit;
+
+pub use scope::Scope;
 
 /// A boxed error of any kind, as tower spells it.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -77,6 +82,8 @@ pub struct UpstreamError {
     pub body: Bytes,
     /// The body, read.
     pub view: ErrorView,
+    /// Whether a window of the whole account is used up, and not the limit of one model.
+    pub is_account_limit: bool,
 }
 
 impl UpstreamError {
@@ -84,12 +91,21 @@ impl UpstreamError {
     #[must_use]
     pub fn new(protocol: Protocol, status: http::StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         let body = without_account(&body).map_or(body, Bytes::from);
-        let mut view = parse_error(protocol, status.as_u16(), &body);
-        // A header is meant for machines; the body's hint may be a sentence.
-        if let Some(wait) = crate::headers::retry_after(&headers) {
-            view.retry_after = Some(wait);
-        }
-        UpstreamError { protocol, status, headers, body, view }
+        let view = parse_error(protocol, status.as_u16(), &body);
+        UpstreamError::with_view(protocol, status, headers, body, view)
+    }
+
+    /// An error whose body is read already.
+    pub(crate) fn with_view(
+        protocol: Protocol,
+        status: http::StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+        view: ErrorView,
+    ) -> Self {
+        let RateLimit { wait, is_account } = RateLimit::read(&headers, &view);
+        let view = ErrorView { retry_after: wait, ..view };
+        UpstreamError { protocol, status, headers, body, view, is_account_limit: is_account }
     }
 
     /// Whether the upstream refused the gateway's own credential: no fault of the client's (T165).
@@ -167,22 +183,9 @@ impl Error {
             | Error::Internal(_) => Fault::Gateway,
             // The gateway's own key was refused, whatever the body calls it.
             Error::Upstream(error) if error.is_credential() => Fault::Upstream,
-            Error::Upstream(error) => match error.view.kind {
-                FaultKind::InvalidRequest
-                | FaultKind::Unsupported
-                | FaultKind::ContextLength
-                | FaultKind::NotFound
-                | FaultKind::Endpoint
-                | FaultKind::Method
-                | FaultKind::Upgrade
-                | FaultKind::Conflict
-                | FaultKind::TooLarge
-                | FaultKind::Unprocessable
-                | FaultKind::ContentPolicy
-                | FaultKind::Cancelled => Fault::Caller,
-                _ => Fault::Upstream,
-            },
-            Error::Transport { .. } | Error::Timeout(_) | Error::Codec(_) => Fault::Upstream,
+            Error::Upstream(error) => fault_of(error.view.kind),
+            Error::Codec(view) => fault_of(view.kind),
+            Error::Transport { .. } | Error::Timeout(_) => Fault::Upstream,
             Error::Stream { error, .. } => error.fault(),
         }
     }
@@ -255,7 +258,8 @@ impl Error {
             Error::Unauthorized => "caller_auth",
             Error::Overloaded => "gateway_overloaded",
             Error::ModelNotServed { .. } | Error::Unavailable { .. } => "gateway_no_upstream",
-            Error::Upstream(error) => upstream_type(error),
+            Error::Upstream(error) if error.is_credential() => "upstream_auth",
+            Error::Upstream(error) => type_of(error.view.kind),
             Error::Transport { stage: Stage::Connect, .. } => "upstream_connect",
             Error::Transport { stage: Stage::Head, .. } => "upstream_transport",
             Error::Transport { stage: Stage::Body, .. } => "upstream_truncated",
@@ -263,7 +267,8 @@ impl Error {
             Error::Timeout(Clock::FirstContent) => "upstream_timeout_first",
             Error::Timeout(Clock::Content | Clock::Idle) => "upstream_timeout_idle",
             Error::Timeout(Clock::Request) => "gateway_timeout",
-            Error::Codec(_) => "upstream_protocol",
+            Error::Codec(view) if view.kind == FaultKind::BadUpstream => "upstream_protocol",
+            Error::Codec(view) => type_of(view.kind),
             Error::Stream { error, .. } => error.error_type(),
             Error::Internal(_) => "gateway_internal",
         }
@@ -313,9 +318,37 @@ impl Error {
     }
 }
 
-fn upstream_type(error: &UpstreamError) -> &'static str {
-    match error.view.kind {
-        _ if error.is_credential() => "upstream_auth",
+/// Whose fault it is what an upstream reports.
+fn fault_of(kind: FaultKind) -> Fault {
+    match kind {
+        FaultKind::InvalidRequest
+        | FaultKind::Unsupported
+        | FaultKind::ContextLength
+        | FaultKind::NotFound
+        | FaultKind::Endpoint
+        | FaultKind::Method
+        | FaultKind::Upgrade
+        | FaultKind::Conflict
+        | FaultKind::TooLarge
+        | FaultKind::Encoding
+        | FaultKind::Unprocessable
+        | FaultKind::ContentPolicy
+        | FaultKind::Cancelled => Fault::Caller,
+        FaultKind::Authentication
+        | FaultKind::Billing
+        | FaultKind::Permission
+        | FaultKind::RateLimit
+        | FaultKind::Timeout
+        | FaultKind::Overloaded
+        | FaultKind::BadUpstream
+        | FaultKind::Internal => Fault::Upstream,
+    }
+}
+
+/// The word for what an upstream reports.
+fn type_of(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Authentication | FaultKind::Permission => "upstream_auth",
         FaultKind::Billing => "upstream_quota",
         FaultKind::RateLimit => "upstream_rate_limit",
         FaultKind::Overloaded => "upstream_overloaded",

@@ -96,6 +96,8 @@ pub mod layer;
 mod payload;
 pub mod protocol;
 #[cfg(feature = "layers")]
+mod rate_limit;
+#[cfg(feature = "layers")]
 mod seeds;
 #[cfg(feature = "server")]
 pub mod server;
@@ -109,7 +111,7 @@ pub mod upstream;
 #[cfg(feature = "layers")]
 pub use body::Body;
 #[cfg(feature = "layers")]
-pub use error::{BoxError, Clock, Error, Fault, Stage, UpstreamError};
+pub use error::{BoxError, Clock, Error, Fault, Scope, Stage, UpstreamError};
 #[cfg(feature = "client")]
 pub use gateway::Gateway;
 #[cfg(feature = "layers")]

@@ -158,6 +158,11 @@ impl Payload {
         self.model.as_deref().unwrap_or(&self.shared.model)
     }
 
+    /// The same, to keep.
+    pub(crate) fn shared_model(&self) -> Arc<str> {
+        self.model.as_ref().unwrap_or(&self.shared.model).clone()
+    }
+
     /// The model as the client called it.
     #[must_use]
     pub fn client_model(&self) -> &Arc<str> {

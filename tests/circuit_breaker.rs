@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aiproxy::layer::circuit_breaker::{BreakerHandle, BreakerState, ResponseBody};
+use aiproxy::layer::circuit_breaker::ResponseBody;
+use aiproxy::layer::health::{BreakerState, Health};
 use aiproxy::layer::{BreakerPolicy, CircuitBreakerLayer, CollectLayer};
 use aiproxy::{Body, Error, Gateway, Payload, UpstreamError};
 use bytes::Bytes;
@@ -29,8 +30,9 @@ use support::{Protocol, native};
 fn is_open(gateway: &Gateway, upstream: &str, model: &str) -> bool {
     let snapshot = gateway.snapshot();
     let upstream = snapshot.upstreams.iter().find(|one| &*one.name == upstream).unwrap();
-    let report = upstream.breaker.iter().find(|report| &*report.model == model);
-    report.is_some_and(|report| matches!(report.state, BreakerState::Open { .. }))
+    let mut about =
+        upstream.breaker.iter().filter(|report| report.model.as_deref().is_none_or(|name| name == model));
+    about.any(|report| matches!(report.state, BreakerState::Open { .. }))
 }
 
 /// What the upstream answers, four times; whether it rests afterwards, and how often it was asked.
@@ -169,17 +171,18 @@ type Outcome = Result<Response<Body>, Error>;
 /// A service whose every outcome is sent to it, behind a breaker.
 struct Alone {
     service: BoxCloneService<Request<Full<Bytes>>, Response<ResponseBody<Body>>, Error>,
-    breaker: BreakerHandle,
+    breaker: Health,
     outcomes: Arc<Mutex<VecDeque<oneshot::Receiver<Outcome>>>>,
 }
 
-const POLICY: BreakerPolicy = BreakerPolicy { failures: 3, open_for: Duration::from_secs(60) };
+const POLICY: BreakerPolicy =
+    BreakerPolicy { failures: 3, open_for: Duration::from_secs(60), max_rest: Duration::from_secs(60) };
 
 impl Alone {
     fn new() -> Alone {
         let outcomes: Arc<Mutex<VecDeque<oneshot::Receiver<Outcome>>>> = Arc::default();
         let layer = CircuitBreakerLayer::new(POLICY);
-        let breaker = layer.handle();
+        let breaker = layer.health();
         let script = outcomes.clone();
         let inner = service_fn(move |_: Request<Payload>| {
             let outcome = script.lock().unwrap().pop_front().expect("a call that the breaker should refuse");
@@ -264,11 +267,14 @@ async fn a_failed_probe_begins_the_rest_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_was_judged_proves_that_the_upstream_is_there() {
+async fn a_probe_that_was_the_callers_mistake_decides_nothing() {
     let alone = Alone::new();
     alone.open().await;
     tokio::time::advance(POLICY.open_for).await;
+    let before = alone.breaker.report();
     alone.ask(answered(400, HeaderMap::new())).await.unwrap_err();
+    assert_eq!(alone.breaker.report(), before);
+    alone.ask(fine()).await.expect("the next one is the probe");
     assert_eq!(alone.state(), None);
 }
 
@@ -288,7 +294,27 @@ async fn one_probe_at_a_time_and_one_that_is_given_up_decides_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_hint_shortens_the_rest_and_never_prolongs_it() {
+async fn of_a_stampede_after_the_rest_one_request_probes() {
+    let alone = Alone::new();
+    alone.open().await;
+    tokio::time::advance(POLICY.open_for).await;
+    let (end, probe) = alone.call();
+    tokio::task::yield_now().await;
+    for _ in 0..50 {
+        let Err(Error::Unavailable { retry_after }) = alone.service.clone().oneshot(request()).await else {
+            panic!("a second probe");
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(1)));
+    }
+    assert!(end.send(fine()).is_ok());
+    probe.await.unwrap().unwrap();
+    for _ in 0..50 {
+        alone.ask(fine()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_hint_shortens_the_rest_and_an_absurd_one_does_not_prolong_it() {
     for (seconds, rests) in [(5, 5), (9_999, 60)] {
         let alone = Alone::new();
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from(seconds))]);

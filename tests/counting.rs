@@ -3,7 +3,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use aiproxy::layer::circuit_breaker::BreakerState;
+use aiproxy::layer::health::BreakerState;
 use serde_json::{Value, json};
 
 use support::client::{Client, Reply, post};

@@ -342,7 +342,8 @@ async fn t179_an_error_status_with_half_a_stream_is_an_error() {
 async fn when_all_are_resting_the_client_is_told_until_when() {
     for (client, protocol) in pairs() {
         let provider = Upstream::always(Failure::Status(500).answer(protocol)).await;
-        let policy = BreakerPolicy { failures: 1, open_for: Duration::from_secs(90) };
+        let policy =
+            BreakerPolicy { failures: 1, open_for: Duration::from_secs(90), ..BreakerPolicy::default() };
         let spec = upstream("only", protocol, &provider.url()).breaker(policy);
         let served = Served::start(gateway([spec])).await;
         let http = Client::new(served.addr);

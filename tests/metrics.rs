@@ -151,8 +151,9 @@ async fn every_label_comes_from_a_closed_set() {
     let known = |label: &str, value: &str| match label {
         "client" | "from" if Protocol::ALL.iter().any(|protocol| protocol.as_str() == value) => true,
         "to" if Protocol::ALL.iter().any(|protocol| protocol.as_str() == value) => true,
-        "model" => value == "other" || MODELS.contains(&value),
+        "model" => ["other", "all"].contains(&value) || MODELS.contains(&value),
         "upstream" | "from" | "to" => ["main", "spare"].contains(&value),
+        "account" => ["all", "1"].contains(&value),
         "outcome" => ["ok", "client_error", "upstream_error", "rejected", "cancelled"].contains(&value),
         "stream" => ["true", "false"].contains(&value),
         "side" => ["client", "upstream"].contains(&value),
@@ -177,7 +178,12 @@ async fn every_label_comes_from_a_closed_set() {
             assert!(known(label, value.trim_matches('"')), "{name}: {label}={value}");
         }
     }
-    for name in ["aiproxy_requests_total", "aiproxy_breaker_state", "aiproxy_breaker_transitions_total"] {
+    for name in [
+        "aiproxy_requests_total",
+        "aiproxy_breaker_state",
+        "aiproxy_breaker_transitions_total",
+        "aiproxy_cooldown_remaining_seconds",
+    ] {
         assert!(names.contains(name), "{names:?}");
     }
     assert!(!page.text().contains("whatever-a-client-likes"));

@@ -192,7 +192,7 @@ async fn clients_find_somebody_there() {
 #[tokio::test]
 async fn health_tells_of_resting_upstreams_without_naming_them() {
     let provider = Upstream::always(Answer::none()).await;
-    let policy = BreakerPolicy { failures: 1, open_for: Duration::from_secs(60) };
+    let policy = BreakerPolicy { failures: 1, open_for: Duration::from_secs(60), ..BreakerPolicy::default() };
     let spec = upstream("private-name", Protocol::OpenAi, &provider.url()).breaker(policy);
     let served = Served::start(gateway([spec])).await;
     let client = Client::new(served.addr);

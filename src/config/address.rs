@@ -75,6 +75,18 @@ impl Address {
     }
 }
 
+/// Reads an address that only this machine can reach: a port, or an address with one.
+pub(super) fn loopback(field: &Field<'_>) -> Option<Address> {
+    let (host, port) = field.parsed(LISTEN, host_and_port)?;
+    let host = host.unwrap_or_else(|| Address::default().host);
+    let address = Address { host, port };
+    if address.is_loopback() {
+        Some(address)
+    } else {
+        field.refuse("must be an address of this machine alone, such as 127.0.0.1:9090")
+    }
+}
+
 const LISTEN: &str = "a port or an address such as 8080, :8080, 127.0.0.1:8080 or [::1]:8080";
 
 /// Whether `host`, without brackets, is this machine.

@@ -4,6 +4,7 @@
 //! refers back to the text. The keys are described in `config/aiproxy.example.yaml`.
 
 mod address;
+mod admin;
 mod env;
 mod load;
 mod problem;
@@ -27,6 +28,7 @@ use problem::Report;
 use reader::{Context, Field};
 
 pub use address::Address;
+pub use admin::Admin;
 pub use env::Source;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
@@ -80,6 +82,8 @@ pub struct Config {
     pub state_store: StateStore,
     /// The Prometheus endpoint.
     pub metrics: Metrics,
+    /// The listener for operators; `None`, the default, is none.
+    pub admin: Option<Admin>,
     /// How the gateway stops.
     pub shutdown: Shutdown,
     /// The process.
@@ -117,6 +121,7 @@ impl Default for Config {
             failover: Failover::default(),
             state_store: StateStore::default(),
             metrics: Metrics::default(),
+            admin: None,
             shutdown: Shutdown::default(),
             server: Server::default(),
             model_fallback: Vec::new(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use super::admin::Admin;
 use super::reader::{Field, Map};
 use super::secret::Secret;
 use super::sections::{
@@ -51,6 +52,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.failover = map.section("failover", failover);
     config.state_store = map.section("state_store", state_store);
     config.metrics = map.section("metrics", metrics);
+    config.admin = Admin::read(map, &config.api_keys);
     config.shutdown = map.section("shutdown", shutdown);
     config.server = map.section("server", server);
     config.model_fallback = model_fallback(map);
@@ -190,10 +192,12 @@ fn limit(field: &Field<'_>) -> Option<Option<Duration>> {
 
 /// Reads `circuit_breaker` over what is in force already.
 pub(super) fn circuit_breaker(map: &Map<'_>, base: CircuitBreaker) -> CircuitBreaker {
+    let time = |key, base| map.get(key).and_then(|field| longer_than_nothing(&field)).unwrap_or(base);
     CircuitBreaker {
         enabled: boolean(map, "enabled", base.enabled),
         failures: count(map, "failures").unwrap_or(base.failures),
-        open_for: map.get("open_for").and_then(|field| longer_than_nothing(&field)).unwrap_or(base.open_for),
+        open_for: time("open_for", base.open_for),
+        max_rest: time("max_rest", base.max_rest),
     }
 }
 

@@ -75,11 +75,18 @@ pub struct CircuitBreaker {
     pub failures: NonZeroU32,
     /// How long it stays open before one request may probe. Default 30 minutes.
     pub open_for: Duration,
+    /// The longest rest that an upstream's own word (`Retry-After` and its kin) can bring about. Default 30 minutes.
+    pub max_rest: Duration,
 }
 
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        CircuitBreaker { enabled: true, failures: NonZeroU32::MIN.saturating_add(2), open_for: 30 * MINUTE }
+        CircuitBreaker {
+            enabled: true,
+            failures: NonZeroU32::MIN.saturating_add(2),
+            open_for: 30 * MINUTE,
+            max_rest: 30 * MINUTE,
+        }
     }
 }
 

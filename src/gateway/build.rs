@@ -15,8 +15,8 @@ use super::{Builder, Gateway, InnerService, UpstreamSpec, WrapUpstream};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::layer::balance::{Leaf, Pool, Upstream, WeightedBalance};
-use crate::layer::circuit_breaker::BreakerHandle;
 use crate::layer::failover::Failover;
+use crate::layer::health::{Health, Watched};
 use crate::layer::model_filter::matches;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
@@ -64,7 +64,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         sources.push(source);
     }
     let snapshot = Source { upstreams: sources };
-    let models = snapshot.take().models().into_iter().map(|model| model.name);
+    let models = snapshot.take(|_| Vec::new()).models().into_iter().map(|model| model.name);
 
     let balance = WeightedBalance::new(Pool::new(pool));
     let mut inner = erase(Failover::new(balance).with_policy(failover));
@@ -99,7 +99,7 @@ fn upstream(
     client_dialect: ClientDialect,
     state_store: Option<&StateStore>,
     own_layers: &[WrapUpstream],
-) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Option<BreakerHandle>)), BoxError> {
+) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Health)), BoxError> {
     let client = HttpClient::builder(spec.api, spec.base_url.clone())
         .connect_timeout(spec.connect_timeout)
         .headers(spec.headers.clone())
@@ -112,6 +112,8 @@ fn upstream(
     let translation = translation(&spec, state_store).client_dialect(client_dialect);
     let models = known_models(&spec, &translation);
     let prefill = PrefillFilterLayer::new(spec.name.as_str(), takes_prefill(&spec, &translation));
+    let name: Arc<str> = Arc::from(spec.name.as_str());
+    let health = health(&spec, name.clone(), &models);
     let mut inner = erase(
         ServiceBuilder::new()
             // A pending edit; the filter and the breaker outside know the client's names.
@@ -122,6 +124,8 @@ fn upstream(
             // From here inward everything speaks the upstream's protocol.
             .layer(UsageLayer::new())
             .layer(must_stream(&spec))
+            // The only room that holds keys; inside of it each has an attempt of its own.
+            .layer(CredentialsLayer::new(spec.api, &spec.keys)?.health(health.clone()))
             // Everything outside sees one kind of failure.
             .layer(
                 ClassifyLayer::new()
@@ -131,16 +135,12 @@ fn upstream(
             )
             // Clocks per attempt.
             .layer(StreamTimeoutLayer::new().head(spec.head_timeout).idle(spec.idle_timeout))
-            // The only room that holds keys.
-            .layer(CredentialsLayer::new(spec.api, &spec.keys)?)
             .service(client),
     );
     for wrap in own_layers.iter().rev() {
         inner = wrap(inner);
     }
-    let name: Arc<str> = Arc::from(spec.name.as_str());
-    let breaker = CircuitBreakerLayer::new(spec.breaker.unwrap_or(BreakerPolicy::NEVER)).named(name.clone());
-    let handle = spec.breaker.is_some().then(|| breaker.handle());
+    let breaker = CircuitBreakerLayer::of(health.clone());
     let filter = match &spec.models {
         Some(patterns) => ModelFilterLayer::new(patterns.iter().map(String::as_str)),
         None => ModelFilterLayer::any(),
@@ -153,10 +153,27 @@ fn upstream(
         weight: spec.weight.max(1),
         priority: spec.priority,
         models,
+        keys: spec.keys.len(),
         breaker: Vec::new(),
     };
     let upstream = Upstream { name, weight: source.weight, priority: source.priority, service };
-    Ok((upstream, (source, handle)))
+    Ok((upstream, (source, health)))
+}
+
+/// One health for the breaker and the credentials: an upstream whose keys all rest is not eligible.
+fn health(spec: &UpstreamSpec, upstream: Arc<str>, models: &[ModelSnapshot]) -> Health {
+    let own =
+        |name: &str| spec.model_map.iter().rev().find(|(alias, _)| alias == name).map(|(_, own)| own.clone());
+    Health::new(Watched {
+        upstream,
+        policy: spec.breaker.unwrap_or(BreakerPolicy::NEVER),
+        keys: spec.keys.len(),
+        aliases: spec.model_map.clone(),
+        models: models
+            .iter()
+            .map(|model| own(&model.name).unwrap_or_else(|| model.name.to_string()))
+            .collect(),
+    })
 }
 
 /// So many tokens take Anthropic's models ten minutes, which is as long as its SDKs wait for a document, and longer than

@@ -65,7 +65,11 @@ fn state_store(store: config::StateStore) -> Option<StateStore> {
 fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, BoxError> {
     let timeouts = &upstream.timeouts;
     let breaker = &upstream.circuit_breaker;
-    let policy = BreakerPolicy { failures: breaker.failures.get(), open_for: breaker.open_for };
+    let policy = BreakerPolicy {
+        failures: breaker.failures.get(),
+        open_for: breaker.open_for,
+        max_rest: breaker.max_rest,
+    };
     let mut spec = UpstreamSpec::new(&upstream.name, upstream.api_type, upstream.base_url.clone())
         .weight(upstream.weight.get())
         .priority(upstream.priority)

@@ -24,6 +24,7 @@ use tower::{Layer, Service};
 use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::layer::failover::FailoverPolicy;
+use crate::layer::health::Health;
 use crate::layer::{KeepAliveLayer, StateStore, metrics};
 use crate::payload::Payload;
 use crate::protocol::ClientDialect;
@@ -85,7 +86,28 @@ impl Gateway {
     /// What the gateway is made of and how it fares.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.snapshot.take()
+        self.snapshot.take(Health::report)
+    }
+
+    /// The same for everybody to see: models that no configuration names, which clients may have invented, are `other`.
+    #[must_use]
+    pub fn public_snapshot(&self) -> Snapshot {
+        self.snapshot.take(Health::summary)
+    }
+
+    /// Ends every rest of an upstream and of its keys now, or those of one model, by the clients' name or the upstream's
+    /// own. Returns whether there is such an upstream.
+    pub fn reset(&self, upstream: &str, model: Option<&str>) -> bool {
+        let health = self.snapshot.health(upstream);
+        if let Some(health) = health {
+            health.reset(model);
+        }
+        health.is_some()
+    }
+
+    /// Writes the gauges of health as they are now; the server does so before it shows them.
+    pub fn publish_health(&self) {
+        self.snapshot.upstreams.iter().for_each(|(_, health)| health.publish());
     }
 }
 

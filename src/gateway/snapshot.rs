@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::layer::circuit_breaker::{BreakerHandle, BreakerReport};
+use crate::layer::health::{BreakerReport, Health};
 use crate::upstream::ApiType;
 
 /// A gateway at one moment.
@@ -26,8 +26,21 @@ pub struct UpstreamSnapshot {
     pub priority: i32,
     /// The models it is known to serve, by the clients' names; patterns are not listed.
     pub models: Vec<ModelSnapshot>,
-    /// Models with recent failures, resting or not.
+    /// How many keys it has.
+    pub keys: usize,
+    /// What of it rests or has failed lately: itself, models, keys; see [`Health::report`].
     pub breaker: Vec<BreakerReport>,
+}
+
+impl UpstreamSnapshot {
+    /// Whether it serves nobody: it rests as a whole, or each of its keys does.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        let rests = |key: Option<usize>| {
+            self.breaker.iter().any(|entry| entry.key == key && entry.model.is_none() && entry.is_resting())
+        };
+        rests(None) || self.keys > 0 && (1..=self.keys).all(|key| rests(Some(key)))
+    }
 }
 
 /// A model that clients can ask for.
@@ -63,19 +76,23 @@ fn smaller(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// What a snapshot is taken from.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) upstreams: Vec<(UpstreamSnapshot, Option<BreakerHandle>)>,
+    pub(super) upstreams: Vec<(UpstreamSnapshot, Health)>,
 }
 
 impl Source {
-    pub(super) fn take(&self) -> Snapshot {
+    /// With what `report` tells of each upstream's health.
+    pub(super) fn take(&self, report: impl Fn(&Health) -> Vec<BreakerReport>) -> Snapshot {
         let upstreams = self
             .upstreams
             .iter()
-            .map(|(fixed, breaker)| UpstreamSnapshot {
-                breaker: breaker.as_ref().map(BreakerHandle::report).unwrap_or_default(),
-                ..fixed.clone()
-            })
+            .map(|(fixed, health)| UpstreamSnapshot { breaker: report(health), ..fixed.clone() })
             .collect();
         Snapshot { upstreams }
+    }
+
+    /// The health of an upstream, whose name is known without regard to case.
+    pub(super) fn health(&self, upstream: &str) -> Option<&Health> {
+        let named = |(fixed, _): &&(UpstreamSnapshot, Health)| fixed.name.eq_ignore_ascii_case(upstream);
+        self.upstreams.iter().find(named).map(|(_, health)| health)
     }
 }

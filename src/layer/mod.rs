@@ -23,9 +23,9 @@
 //! | [`TranslateLayer`] | protocols |
 //! | [`UsageLayer`] | token counts |
 //! | [`MustStreamLayer`] | streaming-only upstreams |
+//! | [`CredentialsLayer`] | the upstream's key |
 //! | [`ClassifyLayer`] | success or failure |
 //! | [`StreamTimeoutLayer`] | clocks of one attempt |
-//! | [`CredentialsLayer`] | the upstream's key |
 
 pub mod access_log;
 pub mod balance;
@@ -37,6 +37,7 @@ pub mod credentials;
 pub mod failover;
 #[cfg(feature = "client")]
 pub mod fetch_media;
+pub mod health;
 pub mod in_flight_limit;
 pub mod keep_alive;
 pub mod metrics;
@@ -54,13 +55,14 @@ pub mod translate;
 pub mod usage;
 
 pub use access_log::{AccessLog, AccessLogLayer};
-pub use circuit_breaker::{BreakerPolicy, CircuitBreaker, CircuitBreakerLayer};
+pub use circuit_breaker::{CircuitBreaker, CircuitBreakerLayer};
 pub use classify::{Classify, ClassifyLayer};
 pub use collect::{Collect, CollectLayer};
 pub use continuation::{Continuation, ContinuationLayer, PrefillFilter, PrefillFilterLayer};
 pub use credentials::{Credentials, CredentialsLayer};
 #[cfg(feature = "client")]
 pub use fetch_media::{FetchMedia, FetchMediaLayer};
+pub use health::BreakerPolicy;
 pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
 pub use keep_alive::{KeepAlive, KeepAliveLayer};
 pub use metrics::{Metrics, MetricsLayer};

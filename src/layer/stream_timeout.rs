@@ -1,8 +1,7 @@
 //! Clocks on one attempt at one upstream: time to the head of its answer, time between two pieces.
 //!
-//! Innermost but for the credentials, so that every attempt has clocks of its own and a slow upstream
-//! fails over. Silence counts from when somebody waits for more: a client that reads slowly is no
-//! fault of the upstream.
+//! Innermost, so that every attempt and every key has clocks of its own and a slow upstream fails over.
+//! Silence counts from when somebody waits for more: a client that reads slowly is no fault of the upstream.
 
 use std::future::Future;
 use std::pin::Pin;

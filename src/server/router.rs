@@ -84,6 +84,7 @@ async fn root() -> &'static str {
 async fn metrics_page(State(app): State<App>) -> Response {
     match app.metrics {
         Some(handle) => {
+            app.gateway.publish_health();
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),

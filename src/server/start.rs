@@ -15,7 +15,7 @@ use super::cli::{ServeArgs, print};
 use super::front::Front;
 use super::listen::{self, Drain, Source};
 use super::router::{Pages, router};
-use super::{demo, log};
+use super::{admin, demo, log};
 use crate::config::Config;
 use crate::error::BoxError;
 use crate::gateway::Gateway;
@@ -81,6 +81,10 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         .map_err(|error| format!("cannot listen on {address}: {error}"))?;
     let local = listener.local_addr()?;
     announce(config, origin, &local.to_string());
+    let admin = match &config.admin {
+        Some(admin) => Some(admin::listen(admin, gateway.clone(), config.shutdown.drain).await?),
+        None => None,
+    };
 
     let ready = Arc::new(AtomicBool::new(true));
     let pages = Pages {
@@ -110,6 +114,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     // This thread is the first worker, and tells the others when to stop.
     let (stop, stopped) = mpsc::channel(2);
     stops.push(stop);
+    stops.extend(admin.as_ref().map(|admin| admin.stop.clone()));
     tokio::spawn(async move {
         let mut signals = listen::signals();
         while signals.recv().await.is_some() {
@@ -123,6 +128,9 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     let drain = Drain { most, begun: Box::new(move || listen::stopping(most)) };
     let source = Source::Listener { listener, others, accepted: 0 };
     let mut end = listen::serve_from(source, service, stopped, drain).await;
+    if let Some(admin) = admin {
+        end = end.max(admin.end.await?);
+    }
     for worker in workers {
         end = end.max(worker.join().map_err(|_| "a worker thread has died")??);
     }

@@ -91,6 +91,8 @@ fn a_file_with_upstreams_alone_has_the_documented_defaults() {
     assert_eq!((config.max_body_size, config.max_in_flight), (64 << 20, 10_000));
     assert_eq!((config.default_max_tokens, config.server.worker_threads), (None, None));
     assert_eq!((config.circuit_breaker.failures.get(), config.circuit_breaker.open_for.as_secs()), (3, 1800));
+    assert_eq!(config.circuit_breaker.max_rest.as_secs(), 1800);
+    assert!(config.admin.is_none(), "nobody listens for operators unless told to");
     assert_eq!(config.timeouts.first_content, Some(Duration::from_secs(600)));
     assert_eq!(config.shutdown.drain.as_secs(), 600);
     assert!(config.api_keys.is_empty() && config.warnings.is_empty());
@@ -98,6 +100,19 @@ fn a_file_with_upstreams_alone_has_the_documented_defaults() {
     assert_eq!((upstream.weight.get(), upstream.priority, upstream.must_stream), (1, 0, None));
     assert_eq!(upstream.base_url.as_str(), "https://api.anthropic.com/");
     assert_eq!(upstream.available_models, None);
+}
+
+#[test]
+fn operators_have_an_address_and_a_key_of_their_own() {
+    for (listen, address) in
+        [("9090", "127.0.0.1:9090"), ("localhost:1", "localhost:1"), ("\"[::1]:2\"", "[::1]:2")]
+    {
+        let config =
+            config(&with_root(&format!("api-key: sk-1\nadmin: {{ listen: {listen}, key: env.ADMIN }}")));
+        let admin = config.admin.as_ref().unwrap();
+        assert_eq!((admin.listen.to_string().as_str(), admin.key.expose()), (address, "secret-of-ADMIN"));
+        assert!(!format!("{config:?}").contains("secret-of"), "{config:?}");
+    }
 }
 
 #[test]

@@ -48,11 +48,10 @@ impl Failure {
             Failure::Error(error) => error,
             Failure::Reported { protocol, status, body, view } => {
                 let headers = headers::error_headers(&head.headers);
-                let mut error = UpstreamError::new(protocol, status, headers, body);
-                if let Some(view) = view {
-                    error.view = *view;
-                }
-                Error::Upstream(Box::new(error))
+                Error::Upstream(Box::new(match view {
+                    Some(view) => UpstreamError::with_view(protocol, status, headers, body, *view),
+                    None => UpstreamError::new(protocol, status, headers, body),
+                }))
             }
         }
     }

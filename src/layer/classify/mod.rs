@@ -10,7 +10,7 @@
 //! Only who reads the events can tell content from signs of life, so the clocks on content are here: pings, comments and
 //! empty deltas stop none of them, text, reasoning and calls do.
 //!
-//! Innermost but for clocks and credentials, so that breaker, failover and metrics all see one kind of
+//! Innermost but for the clocks, so that credentials, breaker, failover and metrics all see one kind of
 //! failure.
 
 mod body;

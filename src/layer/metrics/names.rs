@@ -21,9 +21,11 @@ pub const ATTEMPT_DURATION: &str = "aiproxy_upstream_ttft_seconds";
 pub const FAILOVERS: &str = "aiproxy_failovers_total";
 /// Tokens that upstreams reported, and estimates where they reported none or were cut off.
 pub const TOKENS: &str = "aiproxy_tokens_total";
-/// State of an upstream's breaker.
+/// State of a circuit of an upstream, or of one of its keys.
 pub const BREAKER_STATE: &str = "aiproxy_breaker_state";
-/// Breakers that opened.
+/// How long the longest rest still lasts that has one reason.
+pub const COOLDOWN: &str = "aiproxy_cooldown_remaining_seconds";
+/// Circuits that opened.
 pub const BREAKER_TRANSITIONS: &str = "aiproxy_breaker_transitions_total";
 /// What translation could not carry.
 pub const TRANSLATION_LOSSES: &str = "aiproxy_translation_losses_total";
@@ -60,7 +62,8 @@ pub fn describe() {
     );
     describe_counter!(FAILOVERS, "Requests that moved on from one upstream to another");
     describe_counter!(TOKENS, "Tokens by kind, as reported by upstreams or else estimated");
-    describe_gauge!(BREAKER_STATE, "Worst circuit of an upstream: 0 closed, 1 half-open, 2 open");
+    describe_gauge!(BREAKER_STATE, "State of a circuit: 0 closed, 1 half-open, 2 open");
+    describe_gauge!(COOLDOWN, Unit::Seconds, "How long the longest rest still lasts, by reason");
     describe_counter!(BREAKER_TRANSITIONS, "Circuits that opened, by reason");
     describe_counter!(TRANSLATION_LOSSES, "Fields that a translation dropped or approximated");
     describe_counter!(MEDIA_FETCHES, "Files fetched for upstreams that do not fetch, by outcome");

@@ -98,8 +98,19 @@ pub struct ErrorView {
     pub param: Option<String>,
     /// When to come back.
     pub retry_after: Option<Duration>,
+    /// A window of the whole account is used up, until then.
+    pub account_reset: Option<AccountReset>,
     /// The id of the request, for support.
     pub request_id: Option<String>,
+}
+
+/// When a window of an account begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountReset {
+    /// In so long a time.
+    In(Duration),
+    /// So many seconds after 1970: who has a clock knows how long that is.
+    At(u64),
 }
 
 impl ErrorView {
@@ -112,6 +123,7 @@ impl ErrorView {
             code: None,
             param: None,
             retry_after: None,
+            account_reset: None,
             request_id: None,
         }
     }

@@ -38,7 +38,7 @@ mod wording;
 pub(in crate::protocol) use breakpoint::write_breakpoint;
 pub use call_state::{CallState, Recorder, last_said, restore};
 pub(crate) use client_param::client_param;
-pub use error::{ErrorView, FaultKind, Unsupported};
+pub use error::{AccountReset, ErrorView, FaultKind, Unsupported};
 pub use event::{Delta, Event, PartHeader, PartMeta};
 pub use exchange::{Exchange, IdSource, NameMap};
 pub(crate) use exchange::{derived_id, fit_call_id};
@@ -58,6 +58,7 @@ pub use request::{
 pub use response::{Choice, Citation, Collector, Finish, FinishReason, Response};
 pub use restoration::Restoration;
 pub(in crate::protocol) use retry_hint::retry_hint;
+pub(crate) use retry_hint::spoken_duration;
 pub use search::WebSearch;
 pub use search_call::{WebSearchCall, WebSearchResult};
 pub use sequence::Sequencer;

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-/// "Please try again in 1.2s", "retry in 6m0s", "Retry after 20 ms" (T167); `None` where nothing is said, or no
-/// time that one could wait for.
+/// "Please try again in 1.2s", "retry in 6m0s", "Retry after 20 ms", "quota will reset after 8h44m7s" (T167); `None` where
+/// nothing is said, or no time that one could wait for.
 pub(in crate::protocol) fn retry_hint(message: &str) -> Option<Duration> {
     let message = message.to_ascii_lowercase();
-    let mut rest = ["try again in ", "retry in ", "retry after "]
-        .iter()
-        .find_map(|words| message.split_once(words).map(|(_, rest)| rest))?;
+    let words = ["try again in ", "retry in ", "retry after ", "reset after ", "resets in "];
+    spoken_duration(words.iter().find_map(|words| message.split_once(words).map(|(_, rest)| rest))?)
+}
+
+/// The duration at the beginning of a text: `1m30s`, `6ms`, `161h39m41.3s`, `2 minutes`. `None` if there is none, or no
+/// unit, or it is nothing.
+pub(crate) fn spoken_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
     let mut seconds = 0.0;
     loop {
         let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
@@ -45,6 +50,7 @@ mod tests {
             ("try again in 1h2m", Some(3_720_000)),
             ("Please retry in 48.9s.", Some(48_900)),
             ("Retry after 5 seconds", Some(5_000)),
+            ("quota will reset after 8h44m7s.", Some(31_447_000)),
             ("try again in a while", None),
             ("try again in 5", None),
             ("retry in 1e400s", None),

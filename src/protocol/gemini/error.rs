@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::keys::each;
-use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
+use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint, spoken_duration};
 use crate::protocol::json::{Error, Kind, Reader, Writer};
 use crate::protocol::sse;
 
@@ -47,10 +47,11 @@ impl Body {
         reader.lenient_object(|key, value| {
             match key {
                 "reason" => self.reasons.extend(value.lenient_string()?.map(|t| t.decode().into_owned())),
-                "retryDelay" => {
-                    let text = value.lenient_string()?;
-                    self.retry = text.and_then(|t| seconds(t.decode().strip_suffix('s')?));
-                }
+                "retryDelay" => self.delay(value)?,
+                "metadata" => value.lenient_object(|key, value| match key {
+                    "quotaResetDelay" => self.delay(value),
+                    _ => Ok(()),
+                })?,
                 "violations" => {
                     let raw = value.raw()?;
                     self.is_daily |= raw.as_str().contains("PerDay");
@@ -59,6 +60,13 @@ impl Body {
             }
             Ok::<_, Error>(())
         })
+    }
+
+    /// Of several delays the longest: a quota that is used up is not back with the next free second.
+    fn delay(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        let text = reader.lenient_string()?;
+        self.retry = self.retry.max(text.and_then(|text| spoken_duration(&text.decode())));
+        Ok(())
     }
 
     /// What kind of error it is: its own words before the HTTP status (T168).
@@ -143,10 +151,6 @@ fn find(reader: &mut Reader<'_>) -> Result<Option<Body>, Error> {
         })
     })?;
     Ok(found)
-}
-
-fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.trim().parse().ok()?).ok()
 }
 
 /// Status and body for a client.

@@ -1,9 +1,10 @@
 //! Errors of the OpenAI family: reading an upstream's, writing a client's (section 5).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::{object, usage};
-use crate::protocol::canonical::{ErrorView, FaultKind, Overflow, retry_hint};
+use crate::protocol::canonical::{AccountReset, ErrorView, FaultKind, Overflow, retry_hint};
 use crate::protocol::json::{self, Error, Kind, Object, Reader, Writer};
 use crate::protocol::{ClientDialect, Observation, sse};
 
@@ -14,6 +15,9 @@ pub(super) struct Members {
     kind: Option<String>,
     code: Option<String>,
     param: Option<String>,
+    /// Codex, where a window of the subscription is used up: when it begins anew, in seconds, and since 1970.
+    resets_in: Option<u64>,
+    resets_at: Option<u64>,
 }
 
 impl Members {
@@ -34,6 +38,14 @@ impl Members {
             "type" => &mut self.kind,
             "code" => &mut self.code,
             "param" => &mut self.param,
+            "resets_in_seconds" => {
+                self.resets_in = value.lenient_u64()?;
+                return Ok(());
+            }
+            "resets_at" => {
+                self.resets_at = value.lenient_u64()?;
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         match value.peek()? {
@@ -59,6 +71,10 @@ impl Members {
         let kind = classify(self.code.as_deref(), self.kind.as_deref(), &message, status);
         ErrorView {
             retry_after: retry_hint(&message),
+            account_reset: self
+                .resets_in
+                .map(|seconds| AccountReset::In(Duration::from_secs(seconds)))
+                .or(self.resets_at.map(AccountReset::At)),
             code: self.code,
             param: self.param,
             ..ErrorView::new(kind, message)
@@ -155,9 +171,12 @@ fn known_code(code: &str) -> Option<FaultKind> {
         "insufficient_quota" | "billing_hard_limit_reached" | "billing_error" | "usage_not_included" => {
             FaultKind::Billing
         }
-        "rate_limit_exceeded" | "rate_limit_error" | "requests" | "tokens" | "too_many_requests" => {
-            FaultKind::RateLimit
-        }
+        "rate_limit_exceeded"
+        | "rate_limit_error"
+        | "requests"
+        | "tokens"
+        | "too_many_requests"
+        | "usage_limit_reached" => FaultKind::RateLimit,
         "invalid_api_key" | "authentication_error" | "invalid_authentication" => FaultKind::Authentication,
         "permission_error" | "permission_denied" => FaultKind::Permission,
         "model_not_found" | "not_found" | "not_found_error" | "DeploymentNotFound" => FaultKind::NotFound,
