@@ -233,7 +233,14 @@ impl Error {
     #[must_use]
     pub fn is_hopeless(&self) -> bool {
         match self {
-            Error::Upstream(error) => error.is_credential() || self.fault() == Fault::Caller,
+            Error::Upstream(error) => {
+                // An account that is used up without a word about its return stays so.
+                let is_used_up = error.view.kind == FaultKind::Billing && error.view.retry_after.is_none();
+                error.is_credential() || is_used_up || self.fault() == Fault::Caller
+            }
+            Error::ModelNotServed { .. } => true,
+            // The next time the network may be quicker.
+            Error::Request(view) => view.kind != FaultKind::SlowRequest,
             _ => self.fault() == Fault::Caller,
         }
     }
@@ -248,6 +255,14 @@ impl Error {
             Error::Stream { error, .. } => error.retry_after(),
             _ => None,
         }
+    }
+
+    /// The same error of an upstream with a hint, if it has none: come back after `wait`.
+    pub(crate) fn come_back_after(mut self, wait: Duration) -> Self {
+        if let Error::Upstream(answer) = &mut self {
+            answer.view.retry_after.get_or_insert(wait);
+        }
+        self
     }
 
     /// The closed vocabulary of logs and metrics: `caller_*`, `gateway_*`, `upstream_*`.
@@ -331,6 +346,7 @@ fn fault_of(kind: FaultKind) -> Fault {
         | FaultKind::Conflict
         | FaultKind::TooLarge
         | FaultKind::Encoding
+        | FaultKind::SlowRequest
         | FaultKind::Unprocessable
         | FaultKind::ContentPolicy
         | FaultKind::Cancelled => Fault::Caller,

@@ -147,7 +147,11 @@ impl Drop for Running {
 
 /// Starts the program and waits until it says where it listens.
 fn start(arguments: &[&str]) -> (Running, SocketAddr, BufReader<std::process::ChildStderr>) {
-    let mut child = aiproxy(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    started(aiproxy(arguments))
+}
+
+fn started(mut command: Command) -> (Running, SocketAddr, BufReader<std::process::ChildStderr>) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let running = Running(child);
     let mut line = String::new();
@@ -213,6 +217,31 @@ async fn a_signal_ends_it_well() {
         assert!(rest.iter().any(|line| line.contains("stopped")), "{signal}: {rest:?}");
         assert!(running.0.wait().unwrap().success(), "{signal}");
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn out_of_descriptors_it_waits_for_some_and_goes_on() {
+    let (_provider, path) = serving("descriptors.yaml").await;
+    let limited = "ulimit -n 64 && exec \"$0\" \"$@\"";
+    let program = env!("CARGO_BIN_EXE_aiproxy");
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", limited, program, "--config", path.to_str().unwrap()])
+        .env_clear()
+        .stdin(Stdio::null());
+    let (running, address, mut log) = started(command);
+    let many: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let mut line = String::new();
+    while !line.contains("cannot accept connections") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended");
+    }
+    drop(many);
+    assert_eq!(Client::new(address).send(get("/readyz")).await.status, 200);
+    drop(running);
+    let rest = log.lines().map(Result::unwrap).filter(|line| line.contains("cannot accept")).count();
+    assert!(rest < 5, "it says so {rest} times more");
 }
 
 #[tokio::test]

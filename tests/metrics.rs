@@ -160,6 +160,7 @@ async fn every_label_comes_from_a_closed_set() {
         "kind" => ["input", "output", "reasoning", "cache_read", "cache_write_5m", "cache_write_1h"]
             .contains(&value),
         "source" => ["reported", "estimated"].contains(&value),
+        "reason" if ["failed", "abandoned"].contains(&value) => true,
         "result" | "error_type" | "reason" => {
             value == "ok" || ["caller_", "gateway_", "upstream_"].iter().any(|start| value.starts_with(start))
         }

@@ -6,6 +6,7 @@
 mod address;
 mod admin;
 mod env;
+mod failover;
 mod load;
 mod problem;
 mod provider_keys;
@@ -13,6 +14,7 @@ mod read;
 mod reader;
 mod secret;
 mod sections;
+mod server;
 mod tree;
 mod units;
 mod upstream;
@@ -27,15 +29,18 @@ use crate::protocol::ClientDialect;
 use problem::Report;
 use reader::{Context, Field};
 
+pub use crate::layer::failover::{Backoff, RetryBudget, StatusPattern};
 pub use address::Address;
 pub use admin::Admin;
 pub use env::Source;
+pub use failover::Failover;
 pub use problem::{Mark, Problem, Problems};
 pub use secret::Secret;
 pub use sections::{
-    CircuitBreaker, Continuation, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown,
-    StateStore, StatusPattern, Timeouts,
+    CircuitBreaker, Continuation, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Shutdown, StateStore,
+    Timeouts,
 };
+pub use server::Server;
 pub use upstream::{ApiType, Compression, Upstream};
 
 /// A whole configuration, checked.
@@ -68,6 +73,10 @@ pub struct Config {
     pub continuation: Continuation,
     /// Most bytes of a request body. Default 64 MiB.
     pub max_body_size: usize,
+    /// Most bytes of an answer that is held whole: a document, or a stream that is to become one. Default 64 MiB.
+    pub max_answer_size: usize,
+    /// Most bytes of a stream that are held before its content begins. Default 16 MiB.
+    pub max_held_size: usize,
     /// Most requests at a time, each counted until its last byte has gone. Default 10000.
     pub max_in_flight: usize,
     /// What is logged, and where to.
@@ -86,9 +95,9 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// How the gateway stops.
     pub shutdown: Shutdown,
-    /// The process.
+    /// The process and its connections.
     pub server: Server,
-    /// Model → the models to try after it, in the order of the file; not in force yet.
+    /// Model → the models to ask for after it, in the order of the file.
     pub model_fallback: Vec<(String, Vec<String>)>,
     /// The enabled upstreams, in the order of the file.
     pub upstreams: Vec<Upstream>,
@@ -114,6 +123,8 @@ impl Default for Config {
             keep_alive: KeepAlive::default(),
             continuation: Continuation::default(),
             max_body_size: 64 * 1024 * 1024,
+            max_answer_size: 64 * 1024 * 1024,
+            max_held_size: 16 * 1024 * 1024,
             max_in_flight: 10_000,
             log: Log::default(),
             circuit_breaker: CircuitBreaker::default(),

@@ -10,11 +10,11 @@ use super::admin::Admin;
 use super::reader::{Field, Map};
 use super::secret::Secret;
 use super::sections::{
-    CircuitBreaker, Continuation, Failover, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Server, Shutdown,
-    StateStore, StatusPattern, Timeouts,
+    CircuitBreaker, Continuation, FetchMedia, KeepAlive, Log, LogFormat, Metrics, Shutdown, StateStore,
+    Timeouts,
 };
 use super::words::{closest, one_of};
-use super::{Config, tree, units, upstream};
+use super::{Config, failover, server, tree, units, upstream};
 use crate::layer::fetch_media::{FetchPolicy, IpNet};
 use crate::protocol::{ClientDialect, Reach};
 
@@ -42,6 +42,12 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     if let Some(size) = map.get("max_body_size").and_then(|field| size(&field)) {
         config.max_body_size = size;
     }
+    if let Some(size) = map.get("max_answer_size").and_then(|field| size(&field)) {
+        config.max_answer_size = size;
+    }
+    if let Some(size) = map.get("max_held_size").and_then(|field| size(&field)) {
+        config.max_held_size = size;
+    }
     if let Some(count) = count(map, "max_in_flight") {
         config.max_in_flight = count.get() as usize;
     }
@@ -49,13 +55,13 @@ pub(super) fn config(map: &Map<'_>) -> Config {
     config.circuit_breaker =
         map.section("circuit_breaker", |map| circuit_breaker(map, CircuitBreaker::default()));
     config.fetch_media = map.section("fetch_media", |map| fetch_media(map, &FetchMedia::default()));
-    config.failover = map.section("failover", failover);
+    config.failover = map.section("failover", failover::read);
     config.state_store = map.section("state_store", state_store);
     config.metrics = map.section("metrics", metrics);
     config.admin = Admin::read(map, &config.api_keys);
     config.shutdown = map.section("shutdown", shutdown);
-    config.server = map.section("server", server);
-    config.model_fallback = model_fallback(map);
+    config.server = map.section("server", server::read);
+    config.model_fallback = failover::models(map);
     upstream::read_all(map, &mut config);
     config
 }
@@ -130,7 +136,7 @@ pub(super) fn default_max_tokens(map: &Map<'_>) -> Option<u64> {
 }
 
 /// A size that the memory holds.
-fn size(field: &Field<'_>) -> Option<usize> {
+pub(super) fn size(field: &Field<'_>) -> Option<usize> {
     let size = field.size()?;
     match usize::try_from(size) {
         Ok(bytes) if (1..=MAX_SIZE).contains(&size) => Some(bytes),
@@ -178,7 +184,7 @@ pub(super) fn timeouts(map: &Map<'_>, base: Timeouts) -> Timeouts {
 }
 
 #[expect(clippy::option_option, reason = "the outer one is a key that is absent, the inner one `none`")]
-fn limit(field: &Field<'_>) -> Option<Option<Duration>> {
+pub(super) fn limit(field: &Field<'_>) -> Option<Option<Duration>> {
     field.parsed("a duration such as 90s, or `none`", |text| {
         if ["none", "off"].iter().any(|word| word.eq_ignore_ascii_case(text)) {
             return Ok(None);
@@ -201,7 +207,7 @@ pub(super) fn circuit_breaker(map: &Map<'_>, base: CircuitBreaker) -> CircuitBre
     }
 }
 
-fn longer_than_nothing(field: &Field<'_>) -> Option<Duration> {
+pub(super) fn longer_than_nothing(field: &Field<'_>) -> Option<Duration> {
     let duration = field.duration()?;
     if duration.is_zero() { field.refuse("must be longer than nothing") } else { Some(duration) }
 }
@@ -241,32 +247,6 @@ fn networks(field: &Field<'_>) -> Vec<IpNet> {
         text.parse().ok().or_else(alone).ok_or_else(|| format!("must be {NETWORK}"))
     };
     field.items().iter().filter_map(|item| item.parsed(NETWORK, parse)).collect()
-}
-
-fn failover(map: &Map<'_>) -> Failover {
-    let default = Failover::default();
-    Failover {
-        max_attempts: count(map, "max_attempts"),
-        attempts_per_upstream: count(map, "attempts_per_upstream").unwrap_or(default.attempts_per_upstream),
-        on: map.get("on").map(|field| statuses(&field)).unwrap_or(default.on),
-    }
-}
-
-fn statuses(field: &Field<'_>) -> Vec<StatusPattern> {
-    let items = field.items();
-    if items.is_empty() {
-        field.problem("must not be empty; leave it out for any 4xx and 5xx");
-    }
-    items.iter().filter_map(|item| item.parsed(STATUS, status)).collect()
-}
-
-const STATUS: &str = "a status such as 4xx, 5xx or 529";
-
-fn status(text: &str) -> Result<StatusPattern, String> {
-    match StatusPattern::parse(text) {
-        Some(pattern @ (StatusPattern::Class(4 | 5) | StatusPattern::Exact(400..))) => Ok(pattern),
-        _ => Err(format!("must be {STATUS}, between 400 and 599")),
-    }
 }
 
 fn log(map: &Map<'_>) -> Log {
@@ -373,35 +353,4 @@ fn path(text: &str) -> Result<String, String> {
 fn shutdown(map: &Map<'_>) -> Shutdown {
     let drain = map.get("drain").and_then(|field| field.duration());
     Shutdown { drain: drain.unwrap_or(Shutdown::default().drain) }
-}
-
-fn server(map: &Map<'_>) -> Server {
-    let threads = map.get("worker_threads").and_then(|field| {
-        field.parsed("`auto` or a number of threads", |text| match (text, text.parse()) {
-            ("auto", _) => Ok(None),
-            (_, Ok(count @ 1..=1024_u32)) => Ok(NonZeroU32::new(count)),
-            _ => Err("must be `auto` or between 1 and 1024".to_owned()),
-        })
-    });
-    Server { worker_threads: threads.flatten() }
-}
-
-fn model_fallback(map: &Map<'_>) -> Vec<(String, Vec<String>)> {
-    let Some(field) = map.get("model_fallback") else { return Vec::new() };
-    let pairs = field.pairs().unwrap_or_default();
-    if !pairs.is_empty() {
-        field.warning("is not in force yet");
-    }
-    let mut chains = Vec::with_capacity(pairs.len());
-    for (key, value) in pairs {
-        let items = value.items();
-        let models: Vec<String> = items.iter().filter_map(Field::words).collect();
-        if items.is_empty() {
-            value.problem("must be one model or several");
-        } else if models.iter().any(|model| model == key.text) {
-            value.problem("must not lead from a model to itself");
-        }
-        chains.extend(key.words().map(|model| (model, models)));
-    }
-    chains
 }

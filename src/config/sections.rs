@@ -5,7 +5,6 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-pub use crate::layer::failover::StatusPattern;
 use crate::layer::fetch_media::FetchPolicy;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -99,28 +98,6 @@ pub struct FetchMedia {
     pub policy: FetchPolicy,
 }
 
-/// When and how often a request goes to another upstream (`failover`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failover {
-    /// Most attempts of one request, all upstreams together. `None`, the default, is every upstream
-    /// as often as `attempts_per_upstream` says.
-    pub max_attempts: Option<NonZeroU32>,
-    /// Attempts at one upstream before the next one is tried. Default 1.
-    pub attempts_per_upstream: NonZeroU32,
-    /// The statuses of an upstream that make another one be tried. Default any 4xx and 5xx.
-    pub on: Vec<StatusPattern>,
-}
-
-impl Default for Failover {
-    fn default() -> Self {
-        Failover {
-            max_attempts: None,
-            attempts_per_upstream: NonZeroU32::MIN,
-            on: vec![StatusPattern::Class(4), StatusPattern::Class(5)],
-        }
-    }
-}
-
 /// What is logged, and where to (`log`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -211,11 +188,4 @@ impl Default for Shutdown {
     fn default() -> Self {
         Shutdown { drain: 10 * MINUTE }
     }
-}
-
-/// The process (`server`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Server {
-    /// Threads that run requests; `None`, the default, is one per core (`auto`).
-    pub worker_threads: Option<NonZeroU32>,
 }

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower::load_shed::{LoadShed, LoadShedLayer};
 use tower::util::{BoxCloneSyncService, option_layer};
-use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt};
 
 use super::snapshot::{ModelSnapshot, Source, UpstreamSnapshot};
 use super::{Builder, Gateway, InnerService, UpstreamSpec, WrapUpstream};
@@ -21,12 +21,12 @@ use crate::layer::model_filter::matches;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
     CollectLayer, ContinuationLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer,
-    KeepAlive, Metrics, MetricsLayer, ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer,
-    PrefillFilter, PrefillFilterLayer, RequestIdLayer, RequireApiKey, RequireApiKeyLayer, Respond,
-    RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    KeepAlive, Metrics, MetricsLayer, ModelFallbackLayer, ModelFilter, ModelFilterLayer, ModelMapLayer,
+    MustStreamLayer, PrefillFilter, PrefillFilterLayer, RequestIdLayer, RequireApiKey, RequireApiKeyLayer,
+    Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
-use crate::protocol::{ClientDialect, Protocol};
+use crate::protocol::{Capabilities, ClientDialect, Protocol};
 use crate::upstream::HttpClient;
 
 /// The whole stack.
@@ -45,29 +45,48 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         upstreams,
         keys,
         max_body_size,
+        body_timeout,
+        max_answer_size,
+        max_held_size,
         max_in_flight,
         keep_alive,
         continued_models,
         prompt_preview,
         client_dialect,
         failover,
+        model_fallback,
         state_store,
         layers,
         upstream_layers,
     } = builder;
+    let common = Common {
+        client_dialect,
+        state_store: state_store.as_ref(),
+        max_answer_size,
+        max_held_size,
+        own_layers: &upstream_layers,
+    };
     distinct(&upstreams)?;
     let mut pool = Vec::with_capacity(upstreams.len());
     let mut sources = Vec::with_capacity(upstreams.len());
     for spec in upstreams {
-        let (upstream, source) = upstream(spec, client_dialect, state_store.as_ref(), &upstream_layers)?;
+        let (upstream, source) = upstream(spec, &common)?;
         pool.push(upstream);
         sources.push(source);
     }
     let snapshot = Source { upstreams: sources };
-    let models = snapshot.take(|_| Vec::new()).models().into_iter().map(|model| model.name);
+    let models = snapshot.take(|_| Vec::new()).models();
+    let fallback = fallback(model_fallback, &models);
+    let mut labels: Vec<Arc<str>> = models.into_iter().map(|model| model.name).collect();
+    labels.extend(fallback.iter().flat_map(ModelFallbackLayer::models));
 
     let balance = WeightedBalance::new(Pool::new(pool));
-    let mut inner = erase(Failover::new(balance).with_policy(failover));
+    let failover = Failover::new(balance).with_policy(failover);
+    let mut inner = match fallback {
+        // All upstreams of a model come before the next model.
+        Some(fallback) => erase(fallback.layer(failover)),
+        None => erase(failover),
+    };
     if !continued_models.is_empty() {
         inner = erase(ContinuationLayer::new(continued_models).layer(inner));
     }
@@ -76,7 +95,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
     }
     let stack = ServiceBuilder::new()
         // Outermost, so that refusals count and show.
-        .layer(MetricsLayer::new(models))
+        .layer(MetricsLayer::new(labels))
         .layer(RequestIdLayer::new())
         .layer(AccessLogLayer::new())
         // Below here errors are typed; above, everything is an answer.
@@ -86,19 +105,26 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         .layer(LoadShedLayer::new())
         .layer(InFlightLimitLayer::new(max_in_flight))
         // The body, once: `Request<Payload>` from here inward.
-        .layer(CollectLayer::new(max_body_size).prompt_preview(prompt_preview))
+        .layer(CollectLayer::new(max_body_size).timeout(body_timeout).prompt_preview(prompt_preview))
         // While an answer is chosen, its client hears that it is.
         .layer(keep_alive)
         .service(inner);
     Ok(Gateway { stack, snapshot: Arc::new(snapshot) })
 }
 
+/// What all upstreams have in common.
+struct Common<'b> {
+    client_dialect: ClientDialect,
+    state_store: Option<&'b StateStore>,
+    max_answer_size: usize,
+    max_held_size: usize,
+    own_layers: &'b [WrapUpstream],
+}
+
 /// The stack of one upstream.
 fn upstream(
     spec: UpstreamSpec,
-    client_dialect: ClientDialect,
-    state_store: Option<&StateStore>,
-    own_layers: &[WrapUpstream],
+    common: &Common<'_>,
 ) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Health)), BoxError> {
     let client = HttpClient::builder(spec.api, spec.base_url.clone())
         .connect_timeout(spec.connect_timeout)
@@ -109,7 +135,7 @@ fn upstream(
         .clone()
         .map(|policy| FetchMediaLayer::new(spec.api.protocol(), policy))
         .transpose()?;
-    let translation = translation(&spec, state_store).client_dialect(client_dialect);
+    let translation = translation(&spec, common.state_store).client_dialect(common.client_dialect);
     let models = known_models(&spec, &translation);
     let prefill = PrefillFilterLayer::new(spec.name.as_str(), takes_prefill(&spec, &translation));
     let name: Arc<str> = Arc::from(spec.name.as_str());
@@ -122,22 +148,24 @@ fn upstream(
             .layer(option_layer(fetch_media))
             .layer(translation)
             // From here inward everything speaks the upstream's protocol.
-            .layer(UsageLayer::new())
-            .layer(must_stream(&spec))
+            .layer(UsageLayer::new().named(name.clone()))
+            .layer(must_stream(&spec).limit(common.max_answer_size))
             // The only room that holds keys; inside of it each has an attempt of its own.
             .layer(CredentialsLayer::new(spec.api, &spec.keys)?.health(health.clone()))
             // Everything outside sees one kind of failure.
             .layer(
                 ClassifyLayer::new()
+                    .limit(common.max_answer_size)
+                    .hold(common.max_held_size)
                     .first_content(spec.first_content)
                     .content_gap(spec.content_gap)
-                    .client_dialect(client_dialect),
+                    .client_dialect(common.client_dialect),
             )
             // Clocks per attempt.
             .layer(StreamTimeoutLayer::new().head(spec.head_timeout).idle(spec.idle_timeout))
             .service(client),
     );
-    for wrap in own_layers.iter().rev() {
+    for wrap in common.own_layers.iter().rev() {
         inner = wrap(inner);
     }
     let breaker = CircuitBreakerLayer::of(health.clone());
@@ -255,6 +283,15 @@ fn known_models(spec: &UpstreamSpec, translation: &TranslateLayer) -> Vec<ModelS
         }
     });
     known.collect()
+}
+
+/// Other models for those that cannot be had; `None`: there are none.
+fn fallback(chains: Vec<(String, Vec<String>)>, known: &[ModelSnapshot]) -> Option<ModelFallbackLayer> {
+    let limit = |model: &str| {
+        let known = known.iter().find(|known| &*known.name == model);
+        known.map_or_else(|| Capabilities::of(model).input_limit(), |known| known.max_input)
+    };
+    (!chains.is_empty()).then(|| ModelFallbackLayer::new(chains).input_limits(limit))
 }
 
 fn distinct(upstreams: &[UpstreamSpec]) -> Result<(), BoxError> {

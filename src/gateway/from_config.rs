@@ -29,6 +29,9 @@ impl Builder {
     pub fn from_config(config: &Config) -> Result<Builder, BoxError> {
         let mut builder = Gateway::builder()
             .max_body_size(config.max_body_size)
+            .body_timeout(config.server.body_timeout)
+            .max_answer_size(config.max_answer_size)
+            .max_held_size(config.max_held_size)
             .max_in_flight(config.max_in_flight)
             .keep_alive(keep_alive(config.keep_alive))
             .continue_texts(&config.continuation.models)
@@ -36,13 +39,18 @@ impl Builder {
             .client_dialect(config.client_dialect)
             .state_store(state_store(config.state_store))
             .failover(FailoverPolicy {
-                max_attempts: config.failover.max_attempts.map(Into::into),
+                max_attempts: config.failover.max_attempts.get(),
                 per_upstream: config.failover.attempts_per_upstream.get(),
+                backoff: config.failover.backoff,
+                budget: config.failover.budget,
                 deadline: config.timeouts.request,
                 statuses: config.failover.on.clone(),
             });
         for key in &config.api_keys {
             builder = builder.api_key(key.expose());
+        }
+        for (model, next) in &config.model_fallback {
+            builder = builder.model_fallback(model, next);
         }
         for upstream in &config.upstreams {
             builder = builder.upstream(spec(upstream, config)?);

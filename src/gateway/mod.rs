@@ -14,6 +14,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -143,12 +144,16 @@ pub struct Builder {
     upstreams: Vec<UpstreamSpec>,
     keys: Vec<String>,
     max_body_size: usize,
+    body_timeout: Option<Duration>,
+    max_answer_size: usize,
+    max_held_size: usize,
     max_in_flight: usize,
     keep_alive: KeepAliveLayer,
     continued_models: Vec<String>,
     prompt_preview: usize,
     client_dialect: ClientDialect,
     failover: FailoverPolicy,
+    model_fallback: Vec<(String, Vec<String>)>,
     state_store: Option<StateStore>,
     layers: Vec<Wrap>,
     upstream_layers: Vec<WrapUpstream>,
@@ -160,12 +165,16 @@ impl Default for Builder {
             upstreams: Vec::new(),
             keys: Vec::new(),
             max_body_size: 64 << 20,
+            body_timeout: Some(Duration::from_secs(30)),
+            max_answer_size: 64 << 20,
+            max_held_size: 16 << 20,
             max_in_flight: 10_000,
             keep_alive: KeepAliveLayer::new(),
             continued_models: Vec::new(),
             prompt_preview: 0,
             client_dialect: ClientDialect::default(),
             failover: FailoverPolicy::default(),
+            model_fallback: Vec::new(),
             state_store: Some(StateStore::default()),
             layers: Vec::new(),
             upstream_layers: Vec::new(),
@@ -192,6 +201,28 @@ impl Builder {
     #[must_use]
     pub fn max_body_size(mut self, bytes: usize) -> Self {
         self.max_body_size = bytes;
+        self
+    }
+
+    /// In each such time some of a request's body must come, or the client is told that it was too slow; see
+    /// [`CollectLayer::timeout`](crate::layer::CollectLayer::timeout). Default 30 seconds.
+    #[must_use]
+    pub fn body_timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.body_timeout = most.into();
+        self
+    }
+
+    /// Most bytes of an answer that is held whole: a document, or a stream that is to become one. Default 64 MiB.
+    #[must_use]
+    pub fn max_answer_size(mut self, bytes: usize) -> Self {
+        self.max_answer_size = bytes;
+        self
+    }
+
+    /// Most bytes of a stream that are held before its content begins. Default 16 MiB.
+    #[must_use]
+    pub fn max_held_size(mut self, bytes: usize) -> Self {
+        self.max_held_size = bytes;
         self
     }
 
@@ -235,6 +266,18 @@ impl Builder {
     #[must_use]
     pub fn failover(mut self, policy: FailoverPolicy) -> Self {
         self.failover = policy;
+        self
+    }
+
+    /// The models to ask for when `model` cannot be had, all by the clients' names; see
+    /// [`ModelFallbackLayer`](crate::layer::ModelFallbackLayer).
+    #[must_use]
+    pub fn model_fallback<M: Into<String>>(
+        mut self,
+        model: impl Into<String>,
+        next: impl IntoIterator<Item = M>,
+    ) -> Self {
+        self.model_fallback.push((model.into(), next.into_iter().map(Into::into).collect()));
         self
     }
 

@@ -120,6 +120,7 @@ impl Drop for Line {
             status = self.status,
             end = self.end,
             model = notes.model.as_deref().map(|model| tracing::field::display(Printable(model))),
+            model_fallback = notes.model_fallback.as_deref(),
             upstream = served.map(|attempt| &*attempt.upstream),
             upstream_model = served.and_then(|attempt| attempt.upstream_model.as_deref()),
             attempts = %Attempts(&notes),

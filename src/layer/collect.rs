@@ -9,6 +9,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
@@ -24,12 +25,13 @@ use crate::joined::Joined;
 use crate::payload::Payload;
 use crate::protocol::Endpoint;
 use crate::protocol::canonical::FaultKind;
+use crate::silence::Silence;
 
 /// Reads request bodies up to a limit, in bytes; of a compressed one, both forms are held to it.
 ///
 /// # Errors
 ///
-/// 404, 405 and 426 for what no endpoint serves, 413 above the limit, 415 for a coding that is not read, 400
+/// 404, 405 and 426 for what no endpoint serves, 408 for a body that is too slow in coming, 413 above the limit, 415 for a coding that is not read, 400
 /// for a body that cannot be decoded or is no JSON object with a model.
 ///
 /// # Example
@@ -53,6 +55,7 @@ use crate::protocol::canonical::FaultKind;
 #[derive(Clone, Copy, Debug)]
 pub struct CollectLayer {
     limit: usize,
+    timeout: Option<Duration>,
     preview: usize,
 }
 
@@ -60,7 +63,15 @@ impl CollectLayer {
     /// Bodies of at most `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        CollectLayer { limit, preview: 0 }
+        CollectLayer { limit, timeout: None, preview: 0 }
+    }
+
+    /// In each such time some of the body must come: 16 KiB at least, or the rest of it. So large bodies may take their
+    /// time, and nobody is served who sends a byte now and then. Default: none.
+    #[must_use]
+    pub fn timeout(mut self, most: impl Into<Option<Duration>>) -> Self {
+        self.timeout = most.into();
+        self
     }
 
     /// Logs at most so many characters of each prompt, at debug. Default 0: none.
@@ -130,6 +141,8 @@ where
                         read,
                         decoder,
                         settings: self.settings,
+                        pace: Pace { came: 0, seen: 0 },
+                        clock: Silence::new(self.settings.timeout),
                         rest: Some((inner, parts, endpoint)),
                     },
                 }
@@ -174,6 +187,10 @@ fn undecodable(refusal: Refusal, limit: usize) -> Error {
     }
 }
 
+fn too_slow() -> Error {
+    Error::request(FaultKind::SlowRequest, "the request body is too slow in coming")
+}
+
 fn too_long(limit: usize) -> Error {
     Error::request(FaultKind::TooLarge, format!("the request body is larger than {limit} bytes"))
 }
@@ -198,10 +215,30 @@ pin_project! {
             read: Joined,
             decoder: Option<Box<Decoder>>,
             settings: CollectLayer,
+            pace: Pace,
+            #[pin]
+            clock: Silence,
             rest: Option<(S, http::request::Parts, Endpoint)>,
         },
         Calling { #[pin] future: F },
         Failed { error: Option<Error> },
+    }
+}
+
+/// In each time of the clock at least so many bytes must come.
+const LEAST_PROGRESS: usize = 16 << 10;
+
+/// How many bytes have come, and how many had when the clock was last looked at.
+struct Pace {
+    came: usize,
+    seen: usize,
+}
+
+impl Pace {
+    /// Whether enough has come since the last time.
+    fn is_kept(&mut self) -> bool {
+        let seen = std::mem::replace(&mut self.seen, self.came);
+        self.came - seen >= LEAST_PROGRESS
     }
 }
 
@@ -223,10 +260,18 @@ where
                     let error = error.take().unwrap_or(Error::Overloaded);
                     return Poll::Ready(Err(error));
                 }
-                StateProj::Reading { body, read, decoder, settings, rest } => {
-                    match ready!(body.poll_frame(cx)) {
+                StateProj::Reading { body, read, decoder, settings, pace, clock, rest } => {
+                    let Poll::Ready(frame) = body.poll_frame(cx) else {
+                        ready!(clock.poll(cx));
+                        if !pace.is_kept() {
+                            return Poll::Ready(Err(too_slow()));
+                        }
+                        continue;
+                    };
+                    match frame {
                         Some(Ok(frame)) => {
                             let Ok(data) = frame.into_data() else { continue };
+                            pace.came += data.len();
                             let limit = settings.limit;
                             if let Some(decoder) = decoder {
                                 decoder.push(&data).map_err(|refusal| undecodable(refusal, limit))?;
@@ -327,5 +372,37 @@ mod tests {
             let request = Request::builder().method(method).uri(path).body(Full::default()).unwrap();
             assert_eq!(kind(service(100).oneshot(request).await.unwrap_err()), want, "{path}");
         }
+    }
+
+    /// How a body ends of which such pieces come, after so many seconds each, and when.
+    async fn paced(pieces: &[(u64, usize)]) -> (Result<usize, FaultKind>, u64) {
+        let start = tokio::time::Instant::now();
+        let pieces = pieces.to_vec().into_iter();
+        let frames = futures_util::stream::unfold((0, pieces), |(number, mut pieces)| async move {
+            let (pause, size) = pieces.next()?;
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+            let mut data = vec![b' '; size];
+            if number == 0 {
+                data[..13].copy_from_slice(br#"{"model":"m"}"#);
+            }
+            Some((Ok::<_, Error>(http_body::Frame::data(Bytes::from(data))), (number + 1, pieces)))
+        });
+        let request = Request::post("/v1/messages").body(StreamBody::new(Box::pin(frames))).unwrap();
+        let layer = CollectLayer::default().timeout(Duration::from_secs(30));
+        let read = layer.layer(echo()).oneshot(request).await.map(|answer| answer.into_body().len());
+        (read.map_err(kind), start.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_may_take_its_time_and_a_dripping_one_may_not() {
+        assert_eq!(paced(&[(0, 100), (40, 100)]).await, (Err(FaultKind::SlowRequest), 30));
+        assert_eq!(paced(&[(1, 100); 1000]).await, (Err(FaultKind::SlowRequest), 30));
+        assert_eq!(paced(&[(1, 4 << 10); 100]).await, (Ok(100 * (4 << 10)), 100));
+        assert_eq!(paced(&[(25, 100)]).await, (Ok(100), 25));
+        assert_eq!(
+            paced(&[(1, 100 << 10), (40, 1)]).await,
+            (Ok((100 << 10) + 1), 41),
+            "one quiet time, then the rest"
+        );
     }
 }

@@ -20,6 +20,7 @@ use tower::{Layer, Service};
 
 use super::failover::worse;
 use super::health::{Health, Permit, Watched};
+use super::trail::Trail;
 use crate::error::{BoxError, Error, Scope};
 use crate::headers::CREDENTIALS;
 use crate::payload::Payload;
@@ -240,6 +241,11 @@ where
                 ));
             };
             if this.permit.is_none() {
+                // Keys and upstreams have one ceiling.
+                let attempts = spare.extensions().get::<Trail>().map(Trail::attempts);
+                if attempts.is_some_and(|attempts| !attempts.add()) {
+                    return Poll::Ready(Err(this.failure.take().unwrap_or(Error::Overloaded)));
+                }
                 let keys = this.keys.values.len();
                 match this.health.next_key(keys, this.model, Instant::now(), this.tried) {
                     Ok(next) => *this.permit = Some(next),

@@ -29,8 +29,8 @@ use crate::silence::Silence;
 
 /// Sends a head and signs of life to streaming clients whose answer is long in coming.
 ///
-/// What an answer says in its headers beyond its warnings is lost to a client that had to be kept alive: its head has
-/// gone already. Warnings then come as a comment, where the client's protocol bears one.
+/// What an answer says in its headers is lost to a client that had to be kept alive: its head has gone already. Warnings
+/// and the name of a fallback model then come as comments, where the client's protocol bears them.
 ///
 /// # Errors
 ///
@@ -315,9 +315,12 @@ where
 fn warnings(headers: &HeaderMap, alive: Option<Alive>) -> Option<Bytes> {
     // T007: no comments for Gemini's clients.
     alive.filter(|alive| alive.signs.client() != Protocol::Gemini)?;
-    let name = super::translate::WARNINGS;
-    let warnings = headers.get(&name)?.to_str().ok()?;
-    Some(format!(": {name}: {warnings}\n\n").into())
+    let told = [super::translate::WARNINGS, super::model_fallback::FALLBACK].into_iter().filter_map(|name| {
+        let value = headers.get(&name)?.to_str().ok()?;
+        Some(format!(": {name}: {value}\n"))
+    });
+    let comments: String = told.collect();
+    (!comments.is_empty()).then(|| format!("{comments}\n").into())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! | [`CollectLayer`] | the body, read once: `Request<B>` → `Request<Payload>` |
 //! | [`KeepAliveLayer`] | signs of life for clients that wait |
 //! | [`ContinuationLayer`] | goes on with answers that broke off |
+//! | [`ModelFallbackLayer`] | asks for another model |
 //! | [`failover::Failover`] | asks another upstream |
 //! | [`balance::WeightedBalance`] | whose turn it is |
 //! | [`ModelFilterLayer`] | which models an upstream serves |
@@ -41,6 +42,7 @@ pub mod health;
 pub mod in_flight_limit;
 pub mod keep_alive;
 pub mod metrics;
+pub mod model_fallback;
 pub mod model_filter;
 pub mod model_map;
 pub mod must_stream;
@@ -66,6 +68,7 @@ pub use health::BreakerPolicy;
 pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
 pub use keep_alive::{KeepAlive, KeepAliveLayer};
 pub use metrics::{Metrics, MetricsLayer};
+pub use model_fallback::{ModelFallback, ModelFallbackLayer};
 pub use model_filter::{ModelFilter, ModelFilterLayer};
 pub use model_map::{ModelMap, ModelMapLayer};
 pub use must_stream::{MustStream, MustStreamLayer};

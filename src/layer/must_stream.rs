@@ -28,7 +28,7 @@ use crate::protocol::{Aggregator, Operation, Protocol, sse};
 ///
 /// # Errors
 ///
-/// [`Error::Codec`] if the stream reports an error, ends too early or outgrows 64 MiB.
+/// [`Error::Codec`] if the stream reports an error, ends too early or outgrows the limit.
 ///
 /// # Example
 ///
@@ -57,6 +57,7 @@ use crate::protocol::{Aggregator, Operation, Protocol, sse};
 #[derive(Clone, Copy, Debug)]
 pub struct MustStreamLayer {
     streams: Streams,
+    limit: usize,
 }
 
 /// What is asked for as a stream although the client wants a document.
@@ -79,10 +80,21 @@ impl Streams {
 }
 
 impl MustStreamLayer {
+    fn new(streams: Streams) -> Self {
+        MustStreamLayer { streams, limit: 64 << 20 }
+    }
+
+    /// Most bytes of a stream that is folded. Default: 64 MiB.
+    #[must_use]
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
     /// Asks the upstream for a stream, always.
     #[must_use]
     pub fn always() -> Self {
-        MustStreamLayer { streams: Streams::All }
+        MustStreamLayer::new(Streams::All)
     }
 
     /// Asks the upstream for a stream where the answer may have more than so many tokens, by the `max_tokens` of
@@ -90,13 +102,13 @@ impl MustStreamLayer {
     /// sent.
     #[must_use]
     pub fn above(tokens: u64) -> Self {
-        MustStreamLayer { streams: Streams::Above(tokens) }
+        MustStreamLayer::new(Streams::Above(tokens))
     }
 
     /// Folds only what streams although nobody asked.
     #[must_use]
     pub fn when_it_streams() -> Self {
-        MustStreamLayer { streams: Streams::None }
+        MustStreamLayer::new(Streams::None)
     }
 }
 
@@ -104,7 +116,7 @@ impl<S> Layer<S> for MustStreamLayer {
     type Service = MustStream<S>;
 
     fn layer(&self, inner: S) -> MustStream<S> {
-        MustStream { inner, streams: self.streams }
+        MustStream { inner, settings: *self }
     }
 }
 
@@ -112,7 +124,7 @@ impl<S> Layer<S> for MustStreamLayer {
 #[derive(Clone, Debug)]
 pub struct MustStream<S> {
     inner: S,
-    streams: Streams,
+    settings: MustStreamLayer,
 }
 
 impl<S, B> Service<Request<Payload>> for MustStream<S>
@@ -134,11 +146,16 @@ where
         let payload = request.body_mut();
         let protocol = payload.protocol();
         let folds = payload.operation() == Operation::Generate && !payload.stream();
-        if folds && self.streams.takes(payload) {
+        if folds && self.settings.streams.takes(payload) {
             payload.set_stream(true);
             payload.set_include_usage();
         }
-        ResponseFuture { inner: self.inner.call(request), protocol: folds.then_some(protocol), folding: None }
+        ResponseFuture {
+            inner: self.inner.call(request),
+            limit: self.settings.limit,
+            protocol: folds.then_some(protocol),
+            folding: None,
+        }
     }
 }
 
@@ -147,6 +164,7 @@ pin_project! {
     pub struct ResponseFuture<F, B> {
         #[pin]
         inner: F,
+        limit: usize,
         // None: the client wants the answer as it comes.
         protocol: Option<Protocol>,
         folding: Option<Folding<B>>,
@@ -186,7 +204,7 @@ where
                 match *this.protocol {
                     Some(protocol) if headers::is_event_stream(response.headers()) => {
                         let (head, body) = response.into_parts();
-                        Folding { head, body: Box::pin(body), fold: Fold::new(protocol) }
+                        Folding { head, body: Box::pin(body), fold: Fold::new(protocol, *this.limit) }
                     }
                     _ => return Poll::Ready(Ok(response.map(OutBody::new))),
                 }
@@ -232,13 +250,8 @@ struct Fold {
 }
 
 impl Fold {
-    fn new(protocol: Protocol) -> Self {
-        Fold {
-            decoder: sse::Decoder::default(),
-            aggregator: Aggregator::new(protocol),
-            failure: None,
-            room: 64 << 20,
-        }
+    fn new(protocol: Protocol, room: usize) -> Self {
+        Fold { decoder: sse::Decoder::default(), aggregator: Aggregator::new(protocol), failure: None, room }
     }
 
     fn push(&mut self, data: &[u8]) -> Result<(), Error> {

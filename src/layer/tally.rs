@@ -1,6 +1,7 @@
 //! What a layer further in reads off an answer on its way, for those further out.
 //!
-//! A guest in the response's extensions: who needs the counts and finds no tally reads the answer himself.
+//! A guest in the request's extensions, put there by who needs the counts; if nobody keeps it, he reads the answer
+//! himself. So it is known what a request has cost also if no answer comes of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +21,8 @@ pub(super) struct Told {
     pub(super) said: Lengths,
     /// Of a stream that is over, whether it came to its end: else the counts are not the last word.
     pub(super) is_whole: bool,
+    /// Whether somebody writes here what he reads.
+    pub(super) is_kept: bool,
 }
 
 impl Tally {

@@ -15,6 +15,7 @@ use tower::ServiceBuilder;
 use url::form_urlencoded;
 
 use super::health;
+use super::limits::Limits;
 use super::listen::{Drain, End, Source, serve_from};
 use crate::config::Admin;
 use crate::error::BoxError;
@@ -81,8 +82,10 @@ pub(super) async fn listen(admin: &Admin, gateway: Gateway, drain: Duration) -> 
     }
     tracing::info!(address = %local, "listening for operators");
     let (stop, stopped) = mpsc::channel(2);
-    let source = Source::Listener { listener, others: Vec::new(), accepted: 0 };
+    let limits = Limits::default();
+    let source = Source::listener(listener, &limits, Vec::new());
     let drain = Drain { most: drain, begun: Box::new(|| {}) };
     let router = admin_router(gateway, admin.key.expose());
-    Ok(Listening { stop, end: tokio::spawn(serve_from(source, router, stopped, drain)) })
+    let end = tokio::spawn(async move { serve_from(source, &limits, router, stopped, drain).await });
+    Ok(Listening { stop, end })
 }

@@ -1,4 +1,4 @@
-//! The accept loop: header timeout, graceful end.
+//! The accept loop: limits, graceful end.
 //!
 //! `axum::serve` sets no timer, so hyper's header timeout would never run and a slow sender could pin a
 //! connection for ever; hence a loop of our own on hyper-util.
@@ -6,26 +6,30 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 use tower::Service;
 
+use super::limits::Limits;
+use super::timed_stream::TimedStream;
 use crate::error::BoxError;
 
-/// Most time for the head of a request; also how long an idle connection is kept.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the listener rests when it cannot accept: out of descriptors, mostly. Doubled each time that it still cannot.
+const REST: Duration = Duration::from_millis(50);
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// How the server ends.
 pub struct Drain {
@@ -41,7 +45,7 @@ impl fmt::Debug for Drain {
     }
 }
 
-/// Serves until `stop` yields, then lets requests under way finish; a second `stop` ends it at once.
+/// Serves within the default [`Limits`] until `stop` yields, then lets requests under way finish; a second `stop` ends it at once.
 ///
 /// # Cancel safety
 ///
@@ -52,14 +56,33 @@ where
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
+    serve_within(Limits::default(), listener, service, stop, drain).await;
+}
+
+/// As [`serve`], within limits of the caller's own.
+///
+/// # Cancel safety
+///
+/// As [`serve`].
+pub async fn serve_within<S, B>(
+    limits: Limits,
+    listener: TcpListener,
+    service: S,
+    stop: mpsc::Receiver<()>,
+    drain: Drain,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
     let Drain { most, begun } = drain;
     let begun = move || {
         begun();
         stopping(most);
     };
     let drain = Drain { most, begun: Box::new(begun) };
-    let source = Source::Listener { listener, others: Vec::new(), accepted: 0 };
-    stopped(serve_from(source, service, stop, drain).await);
+    let source = Source::listener(listener, &limits, Vec::new());
+    stopped(serve_from(source, &limits, service, stop, drain).await);
 }
 
 pub(super) fn stopping(most: Duration) {
@@ -90,23 +113,48 @@ pub(super) enum Source {
     /// The listener; connections go to the workers in turn, this one first.
     Listener {
         listener: TcpListener,
-        others: Vec<mpsc::UnboundedSender<std::net::TcpStream>>,
+        slots: Arc<Semaphore>,
+        others: Vec<mpsc::UnboundedSender<Handed>>,
         accepted: usize,
     },
     /// The worker that has the listener.
-    Worker(mpsc::UnboundedReceiver<std::net::TcpStream>),
+    Worker(mpsc::UnboundedReceiver<Handed>),
 }
 
+/// A connection on its way to another worker, with its slot.
+pub(super) type Handed = (std::net::TcpStream, OwnedSemaphorePermit);
+
 impl Source {
+    /// Accepts connections and hands them to the workers in turn.
+    pub(super) fn listener(
+        listener: TcpListener,
+        limits: &Limits,
+        others: Vec<mpsc::UnboundedSender<Handed>>,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        Source::Listener { listener, slots, others, accepted: 0 }
+    }
+
     /// The next connection for this worker; `None` when there will be no more.
     ///
     /// # Cancel safety
     ///
     /// No connection is lost when the future is dropped.
-    async fn next(&mut self) -> Option<io::Result<TcpStream>> {
+    async fn next(&mut self) -> Option<io::Result<(TcpStream, OwnedSemaphorePermit)>> {
         match self {
-            Source::Worker(handed) => handed.recv().await.map(TcpStream::from_std),
-            Source::Listener { listener, others, accepted } => loop {
+            Source::Worker(handed) => {
+                let (stream, slot) = handed.recv().await?;
+                Some(TcpStream::from_std(stream).map(|stream| (stream, slot)))
+            }
+            Source::Listener { listener, slots, others, accepted } => loop {
+                let slot = match slots.clone().try_acquire_owned() {
+                    Ok(slot) => slot,
+                    Err(_) => {
+                        tracing::warn!("at the limit of connections: further ones wait");
+                        // Nobody closes it.
+                        slots.clone().acquire_owned().await.ok()?
+                    }
+                };
                 let stream = match listener.accept().await {
                     Ok((stream, _)) => stream,
                     Err(error) => return Some(Err(error)),
@@ -114,11 +162,11 @@ impl Source {
                 let turn = *accepted % (others.len() + 1);
                 *accepted = accepted.wrapping_add(1);
                 let Some(other) = turn.checked_sub(1).and_then(|other| others.get(other)) else {
-                    return Some(Ok(stream));
+                    return Some(Ok((stream, slot)));
                 };
                 match stream.into_std() {
                     // A worker that is gone has taken its connections with it; so be it.
-                    Ok(stream) => drop(other.send(stream)),
+                    Ok(stream) => drop(other.send((stream, slot))),
                     Err(error) => return Some(Err(error)),
                 }
             },
@@ -129,6 +177,7 @@ impl Source {
 /// As [`serve`], for one of several workers.
 pub(super) async fn serve_from<S, B>(
     mut source: Source,
+    limits: &Limits,
     service: S,
     mut stop: mpsc::Receiver<()>,
     drain: Drain,
@@ -138,20 +187,35 @@ where
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
+    let builder = limits.builder();
     let graceful = GracefulShutdown::new();
     let mut is_told = false;
+    let mut rest = Duration::ZERO;
     loop {
+        let next = async {
+            if !rest.is_zero() {
+                sleep(rest).await;
+            }
+            source.next().await
+        };
         tokio::select! {
-            stream = source.next() => match stream {
-                Some(Ok(stream)) => connection(&builder, &graceful, stream, service.clone()),
+            stream = next => match stream {
+                Some(Ok((stream, slot))) => {
+                    rest = Duration::ZERO;
+                    // Small pieces of a stream must not wait for each other.
+                    let _ = stream.set_nodelay(true);
+                    let stream = TimedStream::new(stream, limits.header_timeout, limits.write_timeout);
+                    connection(&builder, &graceful, Box::pin(stream), slot, service.clone());
+                }
                 None => break,
+                // A client that was gone already: no reason to keep the others waiting.
+                Some(Err(error)) if is_clients(&error) => {}
                 Some(Err(error)) => {
-                    // Out of descriptors, or a connection that was gone already: the listener is fine.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    sleep(Duration::from_millis(50)).await;
+                    // Out of descriptors: the listener is fine.
+                    if rest.is_zero() {
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
+                    rest = (rest * 2).clamp(REST, LONGEST_REST);
                 }
             },
             _ = stop.recv() => {
@@ -177,18 +241,23 @@ where
     }
 }
 
+/// Whether it is the one connection that has failed, not the listener.
+fn is_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
 fn connection<S, B>(
     builder: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
-    stream: TcpStream,
+    stream: Pin<Box<TimedStream<TcpStream>>>,
+    slot: OwnedSemaphorePermit,
     service: S,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    // Small pieces of a stream must not wait for each other.
-    let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     let connection = graceful.watch(connection);
@@ -196,6 +265,7 @@ fn connection<S, B>(
         if let Err(error) = connection.await {
             tracing::debug!(error, "connection ended");
         }
+        drop(slot);
     });
 }
 
@@ -257,7 +327,7 @@ mod tests {
         }
         let answer = |_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) };
         let drain = Drain { most: Duration::from_secs(600), begun: Box::new(|| {}) };
-        serve_from(Source::Worker(handed), service_fn(answer), stopped, drain).await
+        serve_from(Source::Worker(handed), &Limits::default(), service_fn(answer), stopped, drain).await
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 
 use super::cli::{ServeArgs, print};
 use super::front::Front;
+use super::limits::Limits;
 use super::listen::{self, Drain, Source};
 use super::router::{Pages, router};
 use super::{admin, demo, log};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::BoxError;
 use crate::gateway::Gateway;
 use crate::layer::metrics::names;
@@ -93,6 +94,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         keys: config.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
     };
     let service = Front { gateway: gateway.clone(), pages: router(gateway, pages) };
+    let limits = limits(&config.server);
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = config.server.worker_threads.map_or(cores, |threads| threads.get() as usize);
     let mut workers = Vec::new();
@@ -103,8 +105,13 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         let (service, most) = (service.clone(), config.shutdown.drain);
         let work = move || {
             let drain = Drain { most, begun: Box::new(|| {}) };
-            let end =
-                runtime()?.block_on(listen::serve_from(Source::Worker(handed), service, stopped, drain));
+            let end = runtime()?.block_on(listen::serve_from(
+                Source::Worker(handed),
+                &limits,
+                service,
+                stopped,
+                drain,
+            ));
             Ok::<_, BoxError>(end)
         };
         others.push(sender);
@@ -126,8 +133,8 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     });
     let most = config.shutdown.drain;
     let drain = Drain { most, begun: Box::new(move || listen::stopping(most)) };
-    let source = Source::Listener { listener, others, accepted: 0 };
-    let mut end = listen::serve_from(source, service, stopped, drain).await;
+    let source = Source::listener(listener, &limits, others);
+    let mut end = listen::serve_from(source, &limits, service, stopped, drain).await;
     if let Some(admin) = admin {
         end = end.max(admin.end.await?);
     }
@@ -136,6 +143,15 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     }
     listen::stopped(end);
     Ok(())
+}
+
+fn limits(server: &config::Server) -> Limits {
+    Limits {
+        max_connections: server.max_connections,
+        max_header_size: server.max_header_size,
+        header_timeout: server.header_timeout,
+        write_timeout: server.write_timeout,
+    }
 }
 
 fn announce(config: &Config, origin: &Origin, address: &str) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aiproxy::Gateway;
 use aiproxy::config::{Config, Source};
 use aiproxy::gateway::UpstreamSpec;
-use aiproxy::server::{Drain, Pages, router, serve};
+use aiproxy::server::{Drain, Limits, Pages, router, serve_within};
 use aiproxy::upstream::ApiType;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -34,6 +34,10 @@ impl Served {
     }
 
     pub async fn with_pages(gateway: Gateway, pages: Pages) -> Served {
+        Served::within(Limits::default(), gateway, pages).await
+    }
+
+    pub async fn within(limits: Limits, gateway: Gateway, pages: Pages) -> Served {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = mpsc::channel(2);
@@ -48,7 +52,7 @@ impl Served {
             })
         };
         let drain = Drain { most: Duration::from_secs(60), begun };
-        let task = tokio::spawn(serve(listener, router(gateway, pages), stopped, drain));
+        let task = tokio::spawn(serve_within(limits, listener, router(gateway, pages), stopped, drain));
         Served { addr, ready, draining, stop, task }
     }
 

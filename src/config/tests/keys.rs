@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{config, problems, warnings, with_root, with_upstream};
-use crate::config::{ApiType, Compression, LogFormat, StatusPattern};
+use crate::config::{ApiType, Backoff, Compression, LogFormat, RetryBudget, StatusPattern};
 use crate::protocol::canonical::HostedTools;
 use crate::protocol::{ClientDialect, Thinking};
 
@@ -79,7 +79,6 @@ fn the_older_programs_files_load_as_they_are() {
             "5:27: upstream_request_timeout: is the old name of `timeouts.head`",
             "32:13: upstreams[1].weight: is below 1, which means 1; say `enabled: false` to switch it off",
             "35:26: upstreams[1].request_compression: is not in force yet: bodies are sent as they are",
-            "43:3: model_fallback: is not in force yet",
         ]
     );
 }
@@ -167,10 +166,12 @@ fn the_old_timeout_of_zero_is_the_default() {
 fn sections_say_what_they_mean() {
     let config = config(&with_root(
         "log: { level: \"warn,aiproxy=debug\", format: JSON, max_size: 5, max_age: 2, prompt_preview: 80 }
-failover: { max_attempts: 2, attempts_per_upstream: 3, on: [429, 5xx] }
+failover: { max_attempts: 2, attempts_per_upstream: 3, on: [429, 5xx], backoff: { base: 1s, max: 3s }, budget: { percent: 5 } }
 metrics: { enabled: false, path: /internal/metrics }
 shutdown: { drain: 0 }
-server: { worker_threads: 2 }
+server: { worker_threads: 2, max_connections: 9, max_header_size: 8KiB, header_timeout: 5, write_timeout: none }
+max_answer_size: 1MiB
+max_held_size: 2MiB
 keep_alive: { enabled: false, grace: 3s, interval: 5s }
 continuation: { models: [local, claude-*] }
 state_store: { enabled: false, max_size: 1MiB, ttl: 5m }
@@ -179,7 +180,13 @@ max_body_size: 32MB",
     assert_eq!((config.log.level.as_str(), config.log.format), ("warn,aiproxy=debug", LogFormat::Json));
     assert_eq!((config.log.max_size, config.log.max_age.as_secs()), (5 << 20, 2 * 86_400));
     assert_eq!(config.log.prompt_preview, 80);
-    assert_eq!(config.failover.max_attempts.map(|count| count.get()), Some(2));
+    assert_eq!(config.failover.max_attempts.get(), 2);
+    let second = Duration::from_secs(1);
+    assert_eq!(config.failover.backoff, Backoff { base: second, max: 3 * second });
+    assert_eq!(config.failover.budget, Some(RetryBudget { percent: 5, per_second: 10 }));
+    assert_eq!((config.max_answer_size, config.max_held_size), (1 << 20, 2 << 20));
+    assert_eq!((config.server.max_connections, config.server.max_header_size), (9, 8192));
+    assert_eq!((config.server.header_timeout, config.server.write_timeout), (Some(5 * second), None));
     assert_eq!(config.failover.on, [StatusPattern::Exact(429), StatusPattern::Class(5)]);
     assert!(
         config.failover.on.iter().any(|pattern| pattern.matches(http::StatusCode::from_u16(503).unwrap()))

@@ -75,8 +75,8 @@ fn the_values_of_the_example_are_the_defaults() {
     );
     assert_eq!(example.timeouts, default.timeouts);
     assert_eq!(
-        (example.max_body_size, example.max_in_flight),
-        (default.max_body_size, default.max_in_flight)
+        (example.max_body_size, example.max_answer_size, example.max_held_size, example.max_in_flight),
+        (default.max_body_size, default.max_answer_size, default.max_held_size, default.max_in_flight)
     );
     assert_eq!(example.log, default.log);
     assert_eq!(example.circuit_breaker, default.circuit_breaker);

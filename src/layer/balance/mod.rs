@@ -153,6 +153,12 @@ impl Tried {
         self.per_upstream
     }
 
+    /// How often an upstream was asked.
+    #[must_use]
+    pub fn count(&self, index: usize) -> u32 {
+        self.counts.iter().find(|(known, _)| *known == index).map_or(0, |(_, count)| *count)
+    }
+
     /// Notes an attempt.
     pub fn add(&mut self, index: usize) {
         match self.counts.iter_mut().find(|(known, _)| *known == index) {

@@ -40,6 +40,7 @@ pub(super) struct Asked {
     pub(super) operation: Operation,
     pub(super) is_stream: bool,
     pub(super) request_id: Option<RequestId>,
+    pub(super) tally: Tally,
 }
 
 /// An answer whose head has come.
@@ -85,8 +86,7 @@ where
                     }
                 };
                 let (head, body) = response.into_parts();
-                let gather =
-                    Gather::new(&head, this.asked.protocol, this.asked.operation, this.settings.limit);
+                let gather = Gather::new(&head, this.asked, this.settings);
                 Answer { head, body: Box::pin(body), gather }
             }
         };
@@ -113,14 +113,12 @@ where
                 Step::More => {}
                 Step::Failed(error) => return Poll::Ready(Err(error.with_head(&answer.head))),
                 Step::Document(bytes, usage) => {
-                    let tally = Tally::default();
-                    *tally.lock() = Told { usage, is_whole: true, ..Told::default() };
-                    answer.head.extensions.insert(tally);
+                    *this.asked.tally.lock() =
+                        Told { usage, is_whole: true, is_kept: true, ..Told::default() };
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
                 Step::Stream(mut watch, held) => {
                     watch.end_for(this.asked.request_id.take(), this.settings.client_dialect);
-                    answer.head.extensions.insert(watch.tally());
                     // Whatever it was called: everybody outside goes by the header.
                     if !headers::is_event_stream(&answer.head.headers) {
                         let events = HeaderValue::from_static("text/event-stream");

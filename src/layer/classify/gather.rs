@@ -6,10 +6,13 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::response::Parts;
 
+use super::ClassifyLayer;
+use super::future::Asked;
 use super::watch::{Begun, Watch};
 use crate::error::{Error, Stage, UpstreamError};
 use crate::headers;
 use crate::joined::Joined;
+use crate::layer::tally::Tally;
 use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
 use crate::protocol::{Operation, Protocol, json, parse_error, read_usage, usage_keys};
 
@@ -61,6 +64,8 @@ impl Failure {
 pub(super) struct Gather {
     protocol: Protocol,
     limit: usize,
+    hold: usize,
+    tally: Tally,
     reading: Reading,
 }
 
@@ -75,15 +80,16 @@ enum Reading {
 }
 
 impl Gather {
-    pub(super) fn new(head: &Parts, protocol: Protocol, operation: Operation, limit: usize) -> Self {
+    pub(super) fn new(head: &Parts, asked: &Asked, settings: &ClassifyLayer) -> Self {
+        let (protocol, tally) = (asked.protocol, asked.tally.clone());
         let reading = if !head.status.is_success() {
             Reading::Failure(head.status, BytesMut::new())
         } else if headers::is_event_stream(&head.headers) {
-            Reading::Stream(Box::new(Watch::new(protocol)), VecDeque::new(), 0)
+            Reading::Stream(Box::new(Watch::new(protocol, tally.clone())), VecDeque::new(), 0)
         } else {
-            Reading::Document(operation, Joined::default())
+            Reading::Document(asked.operation, Joined::default())
         };
-        Gather { protocol, limit, reading }
+        Gather { protocol, limit: settings.limit, hold: settings.hold, tally, reading }
     }
 
     pub(super) fn push(&mut self, data: Bytes) -> Step {
@@ -94,7 +100,8 @@ impl Gather {
                 if read.len() < ERROR_LIMIT { Step::More } else { reported(self.protocol, *status, read) }
             }
             Reading::Document(_, joined) if joined.is_empty() && is_events(&data) => {
-                self.reading = Reading::Stream(Box::new(Watch::new(self.protocol)), VecDeque::new(), 0);
+                let watch = Watch::new(self.protocol, self.tally.clone());
+                self.reading = Reading::Stream(Box::new(watch), VecDeque::new(), 0);
                 self.push(data)
             }
             Reading::Document(_, joined) => {
@@ -111,7 +118,7 @@ impl Gather {
                 match begun {
                     Begun::Error(view) | Begun::TooLong(view) => self.error_in_stream(view),
                     Begun::Yes => self.commit(),
-                    Begun::No if *size > self.limit => {
+                    Begun::No if *size > self.hold => {
                         failed(Error::codec("too much came before the answer began"))
                     }
                     Begun::No => Step::More,
@@ -163,9 +170,11 @@ impl Gather {
     }
 
     fn commit(&mut self) -> Step {
-        let Reading::Stream(watch, held, _) = &mut self.reading else { return Step::More };
-        let watch = std::mem::replace(watch, Box::new(Watch::new(self.protocol)));
-        Step::Stream(watch, std::mem::take(held))
+        let nothing = Reading::Failure(StatusCode::OK, BytesMut::new());
+        match std::mem::replace(&mut self.reading, nothing) {
+            Reading::Stream(watch, held, _) => Step::Stream(watch, held),
+            _ => Step::More,
+        }
     }
 }
 

@@ -31,6 +31,7 @@ use tower::{Layer, Service};
 
 use crate::error::{BoxError, Error};
 use crate::layer::request_id::RequestId;
+use crate::layer::tally::Tally;
 use crate::payload::Payload;
 use crate::protocol::ClientDialect;
 
@@ -70,27 +71,36 @@ pub use future::ResponseFuture;
 #[derive(Clone, Copy, Debug)]
 pub struct ClassifyLayer {
     limit: usize,
+    hold: usize,
     first_content: Option<Duration>,
     content_gap: Option<Duration>,
     client_dialect: ClientDialect,
 }
 
 impl ClassifyLayer {
-    /// Holds JSON answers, and what comes before a stream's first content, up to 64 MiB, for any time.
+    /// Holds JSON answers of up to 64 MiB, and 16 MiB of what comes before a stream's first content, for any time.
     #[must_use]
     pub fn new() -> Self {
         ClassifyLayer {
             limit: 64 << 20,
+            hold: 16 << 20,
             first_content: None,
             content_gap: None,
             client_dialect: ClientDialect::default(),
         }
     }
 
-    /// Most bytes to hold.
+    /// Most bytes of a JSON answer. Default: 64 MiB.
     #[must_use]
     pub fn limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// Most bytes of a stream to hold before its content begins. Default: 16 MiB.
+    #[must_use]
+    pub fn hold(mut self, bytes: usize) -> Self {
+        self.hold = bytes;
         self
     }
 
@@ -158,7 +168,9 @@ where
             operation: request.body().operation(),
             is_stream: request.body().stream(),
             request_id: request.extensions().get::<RequestId>().cloned(),
+            tally: request.extensions().get::<Tally>().cloned().unwrap_or_default(),
         };
+        asked.tally.lock().is_kept = true;
         ResponseFuture::new(self.inner.call(request), asked, self.settings)
     }
 }

@@ -29,11 +29,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(protocol: Protocol) -> Self {
+    /// Notes the stream's token counts in `tally`.
+    pub(super) fn new(protocol: Protocol, tally: Tally) -> Self {
         Watch {
             decoder: Decoder::default(),
             observer: Observer::new(protocol),
-            tally: Tally::default(),
+            tally,
             told: Usage::default(),
             request_id: None,
             client_dialect: ClientDialect::default(),
@@ -43,11 +44,6 @@ impl Watch {
     /// What the client is to read that the stream breaks for: the id of the request, and in which shape.
     pub(super) fn end_for(&mut self, request_id: Option<RequestId>, dialect: ClientDialect) {
         (self.request_id, self.client_dialect) = (request_id, dialect);
-    }
-
-    /// Where the stream's token counts are told, also those that are yet to come.
-    pub(super) fn tally(&self) -> Tally {
-        self.tally.clone()
     }
 
     fn tell(&mut self) {

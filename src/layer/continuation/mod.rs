@@ -218,8 +218,11 @@ where
         let body = self.machine.request(payload.original_bytes())?;
         let mut request = self.request.clone();
         *request.body_mut() = payload.with_bytes(body).ok()?;
-        let last =
-            request.extensions().get::<Trail>().and_then(|trail| trail.lock().attempts.last().cloned());
+        let trail = request.extensions().get::<Trail>();
+        if let Some(trail) = trail {
+            trail.attempts().restart();
+        }
+        let last = trail.and_then(|trail| trail.lock().attempts.last().cloned());
         request.extensions_mut().insert(Continued { broke: last.map(|attempt| attempt.upstream) });
         Some(request)
     }

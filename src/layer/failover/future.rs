@@ -3,16 +3,20 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Request;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::policy::{FailoverPolicy, worse};
+use super::Rules;
+use super::budget::WINDOW;
+use super::policy::worse;
 use crate::error::{Clock, Error};
 use crate::layer::balance::{Pick, Picked, Tried};
-use crate::layer::trail::{Attempt, Trail};
+use crate::layer::metrics::names;
+use crate::layer::trail::{Attempt, Attempts, Trail};
 use crate::payload::Payload;
 
 type ServiceOf<P> = <P as Pick<Request<Payload>>>::Service;
@@ -26,16 +30,22 @@ pin_project! {
         P::Service: Service<Request<Payload>>,
     {
         pick: P,
-        policy: Option<Arc<FailoverPolicy>>,
+        // None: one attempt and no second.
+        rules: Option<Arc<Rules>>,
         // None once the last permitted attempt has taken it.
         request: Option<Request<Payload>>,
         tried: Tried,
-        attempts: u32,
+        // Of a request without a trail.
+        own: Attempts,
         failure: Option<Error>,
-        under_way: Option<(Arc<str>, Instant)>,
+        under_way: Option<UnderWay>,
         trail: Option<Trail>,
         deadline: Option<Instant>,
-        // Made when somebody waits.
+        // How long the upstream that failed last wants to be left alone.
+        hint: Duration,
+        // Whom to ask again when the alarm rings.
+        waiting: Option<Picked<ServiceOf<P>>>,
+        // Made when somebody waits: for the deadline, or until an upstream is asked again.
         #[pin]
         alarm: Option<Sleep>,
         #[pin]
@@ -43,14 +53,21 @@ pin_project! {
     }
 }
 
+/// An attempt that has begun.
+struct UnderWay {
+    index: usize,
+    upstream: Arc<str>,
+    start: Instant,
+}
+
 impl<P> ResponseFuture<P>
 where
     P: Pick<Request<Payload>>,
     P::Service: Service<Request<Payload>>,
 {
-    pub(super) fn new(pick: P, policy: Arc<FailoverPolicy>, request: Request<Payload>) -> Self {
-        let tried = Tried::new(policy.per_upstream);
-        Self::start(pick, Some(policy), request, tried)
+    pub(super) fn new(pick: P, rules: Arc<Rules>, request: Request<Payload>) -> Self {
+        let tried = Tried::new(rules.policy.per_upstream);
+        Self::start(pick, Some(rules), request, tried)
     }
 
     /// One attempt and no second.
@@ -58,19 +75,28 @@ where
         Self::start(pick, None, request, Tried::new(1))
     }
 
-    fn start(pick: P, policy: Option<Arc<FailoverPolicy>>, request: Request<Payload>, tried: Tried) -> Self {
-        let deadline = policy.as_ref().and_then(|policy| policy.deadline).map(|most| Instant::now() + most);
+    fn start(pick: P, rules: Option<Arc<Rules>>, request: Request<Payload>, tried: Tried) -> Self {
+        let trail = request.extensions().get::<Trail>().cloned();
+        let own = Attempts::default();
+        let mut deadline = None;
+        if let Some(Rules { policy, .. }) = rules.as_deref() {
+            let attempts = of_all(trail.as_ref(), &own);
+            attempts.limit(policy.max_attempts);
+            deadline = policy.deadline.map(|most| attempts.start() + most);
+        }
         ResponseFuture {
             pick,
-            policy,
+            rules,
             deadline,
             alarm: None,
-            trail: request.extensions().get::<Trail>().cloned(),
+            trail,
             request: Some(request),
             tried,
-            attempts: 0,
+            own,
             failure: None,
             under_way: None,
+            hint: Duration::ZERO,
+            waiting: None,
             call: None,
         }
     }
@@ -87,6 +113,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
+            let attempts = of_all(this.trail.as_ref(), this.own);
             if let Some(call) = this.call.as_mut().as_pin_mut() {
                 let outcome = match call.poll(cx) {
                     Poll::Ready(outcome) => outcome.map_err(Into::into),
@@ -97,20 +124,29 @@ where
                         }
                         let Some(alarm) = this.alarm.as_mut().as_pin_mut() else { return Poll::Pending };
                         ready!(alarm.poll(cx));
-                        // No attempt could follow.
-                        *this.request = None;
                         Err(Error::Timeout(Clock::Request))
                     }
                 };
                 this.call.set(None);
-                note(this.trail.as_ref(), this.under_way.take(), outcome.as_ref().err());
+                let under_way = this.under_way.take();
+                note(this.trail.as_ref(), under_way.as_ref(), outcome.as_ref().err());
                 let error = match outcome {
                     Ok(response) => return Poll::Ready(Ok(response)),
                     Err(error) => error,
                 };
-                let moves_on =
-                    this.policy.as_ref().is_some_and(|policy| policy.moves_on(&error, *this.attempts));
+                let policy = this.rules.as_ref().map(|rules| &rules.policy);
+                let moves_on = policy.is_some_and(|policy| policy.moves_on(&error, attempts.made()));
+                *this.hint = error.retry_after().unwrap_or_default();
+                if let (Some(ended), false) = (under_way, policy.is_some_and(|policy| policy.repeats(&error)))
+                {
+                    this.tried.exclude(ended.index);
+                    *this.hint = Duration::ZERO;
+                }
                 let told = worse(this.failure.take(), error);
+                if !moves_on {
+                    // For another model neither.
+                    attempts.end();
+                }
                 if !moves_on || this.request.is_none() {
                     return Poll::Ready(Err(told));
                 }
@@ -119,12 +155,39 @@ where
             let Some(request) = this.request.as_ref() else {
                 return Poll::Ready(Err(this.failure.take().unwrap_or(Error::Overloaded)));
             };
-            let Picked { index, name, mut service, is_last } = match this.pick.pick(request, this.tried) {
-                Ok(picked) => picked,
-                // Nobody is left: what an upstream said is worth more than that.
-                Err(nobody) => return Poll::Ready(Err(worse(this.failure.take(), nobody))),
+            let picked = match this.waiting.take() {
+                Some(picked) => {
+                    if let Some(alarm) = this.alarm.as_mut().as_pin_mut()
+                        && alarm.poll(cx).is_pending()
+                    {
+                        *this.waiting = Some(picked);
+                        return Poll::Pending;
+                    }
+                    this.alarm.set(None);
+                    picked
+                }
+                None => {
+                    let picked = match this.pick.pick(request, this.tried) {
+                        Ok(picked) => picked,
+                        // Nobody is left: what an upstream said is worth more than that.
+                        Err(nobody) => return Poll::Ready(Err(worse(this.failure.take(), nobody))),
+                    };
+                    let repetition = this.tried.count(picked.index);
+                    if let (Some(rules), 1..) = (&this.rules, repetition) {
+                        let wait = rules.policy.backoff.wait(repetition, (rules.dice)(), *this.hint);
+                        let until = Instant::now() + wait;
+                        if this.deadline.is_some_and(|deadline| until >= deadline) {
+                            this.tried.exclude(picked.index);
+                        } else {
+                            this.alarm.set(Some(sleep_until(until)));
+                            *this.waiting = Some(picked);
+                        }
+                        continue;
+                    }
+                    picked
+                }
             };
-            this.tried.add(index);
+            let Picked { index, name, mut service, is_last } = picked;
             match service.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -139,23 +202,44 @@ where
                     continue;
                 }
             }
-            *this.attempts += 1;
-            let is_last = is_last
-                || match this.policy {
-                    None => true,
-                    Some(policy) => policy.max_attempts.is_some_and(|most| *this.attempts >= most),
-                };
+            if let Some(account) = this.rules.as_ref().and_then(|rules| rules.account.as_ref()) {
+                if attempts.made() == 0 {
+                    account.deposit();
+                } else if !account.withdraw() {
+                    metrics::counter!(names::RETRY_BUDGET_EXHAUSTED).increment(1);
+                    attempts.end();
+                    let told = this.failure.take().unwrap_or(Error::Overloaded);
+                    return Poll::Ready(Err(told.come_back_after(WINDOW)));
+                }
+            }
+            if !attempts.add() {
+                attempts.end();
+                let nobody = Error::Unavailable { retry_after: None };
+                return Poll::Ready(Err(this.failure.take().unwrap_or(nobody)));
+            }
+            if this.tried.count(index) > 0 {
+                metrics::counter!(names::RETRIES, "upstream" => name.to_string()).increment(1);
+            }
+            this.tried.add(index);
+            let most = this.rules.as_ref().map_or(1, |rules| rules.policy.max_attempts);
             // The last permitted attempt moves the request instead of cloning it.
-            let attempt = if is_last { this.request.take() } else { Some(request.clone()) };
+            let attempt =
+                if is_last || attempts.made() >= most { this.request.take() } else { Some(request.clone()) };
             let Some(attempt) = attempt else { continue };
-            *this.under_way = Some((name, Instant::now()));
+            *this.under_way = Some(UnderWay { index, upstream: name, start: Instant::now() });
             this.call.set(Some(service.call(attempt)));
         }
     }
 }
 
-fn note(trail: Option<&Trail>, under_way: Option<(Arc<str>, Instant)>, error: Option<&Error>) {
-    let Some((upstream, start)) = under_way else { return };
+/// The one count of all that make attempts for this request.
+fn of_all<'a>(trail: Option<&'a Trail>, own: &'a Attempts) -> &'a Attempts {
+    trail.map_or(own, Trail::attempts)
+}
+
+fn note(trail: Option<&Trail>, under_way: Option<&UnderWay>, error: Option<&Error>) {
+    let Some(UnderWay { upstream, start, .. }) = under_way else { return };
+    let upstream = upstream.clone();
     let outcome = error.map_or("ok", Error::error_type);
     let duration = start.elapsed();
     if let Some(error) = error {
@@ -181,111 +265,6 @@ where
     P::Service: Service<Request<Payload>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("failover::ResponseFuture").field("attempts", &self.attempts).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use http::Response;
-    use tower::ServiceExt;
-
-    use super::*;
-    use crate::layer::balance::{Eligibility, Eligible, Pool, Upstream, WeightedBalance};
-    use crate::layer::failover::Failover;
-    use crate::protocol::canonical::FaultKind;
-    use crate::protocol::{Endpoint, Operation, Protocol};
-
-    type Log = Arc<Mutex<Vec<&'static str>>>;
-
-    #[derive(Clone)]
-    struct Scripted {
-        name: &'static str,
-        result: fn() -> Result<(), Error>,
-        ready: bool,
-        log: Log,
-    }
-
-    impl Eligible<Request<Payload>> for Scripted {
-        fn eligibility(&self, _: &Request<Payload>, _: Instant) -> Eligibility {
-            Eligibility::Yes
-        }
-    }
-
-    impl Service<Request<Payload>> for Scripted {
-        type Response = Response<&'static str>;
-        type Error = Error;
-        type Future = std::future::Ready<Result<Response<&'static str>, Error>>;
-
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-            if self.ready { Poll::Ready(Ok(())) } else { Poll::Pending }
-        }
-
-        fn call(&mut self, _: Request<Payload>) -> Self::Future {
-            self.log.lock().unwrap().push(self.name);
-            std::future::ready((self.result)().map(|()| Response::new(self.name)))
-        }
-    }
-
-    async fn run(
-        policy: FailoverPolicy,
-        members: &[(&'static str, bool, fn() -> Result<(), Error>)],
-    ) -> (Result<&'static str, Error>, Vec<&'static str>) {
-        let log = Log::default();
-        let pool = Pool::new(members.iter().map(|(name, ready, result)| Upstream {
-            name: (*name).into(),
-            weight: 1,
-            priority: 0,
-            service: Scripted { name, ready: *ready, result: *result, log: log.clone() },
-        }));
-        let endpoint = Endpoint::new(Protocol::OpenAi, Operation::Generate);
-        let request = Request::new(Payload::new(endpoint, r#"{"model":"m"}"#).unwrap());
-        let service = Failover::new(WeightedBalance::new(pool)).with_policy(policy);
-        let answer = service.oneshot(request).await.map(Response::into_body);
-        let log = log.lock().unwrap().clone();
-        (answer, log)
-    }
-
-    fn broken() -> Result<(), Error> {
-        Err(Error::codec("broken"))
-    }
-
-    #[tokio::test]
-    async fn each_upstream_is_asked_once_and_the_sound_one_serves() {
-        let (answer, log) = run(
-            FailoverPolicy::default(),
-            &[("a", true, broken), ("b", true, broken), ("c", true, || Ok(()))],
-        )
-        .await;
-        assert_eq!(answer.unwrap(), "c");
-        assert_eq!(log, ["a", "b", "c"]);
-    }
-
-    #[tokio::test]
-    async fn a_busy_upstream_is_passed_over() {
-        let (answer, log) =
-            run(FailoverPolicy::default(), &[("busy", false, || Ok(())), ("free", true, || Ok(()))]).await;
-        assert_eq!(answer.unwrap(), "free");
-        assert_eq!(log, ["free"]);
-        let (answer, _) = run(FailoverPolicy::default(), &[("busy", false, || Ok(()))]).await;
-        assert!(matches!(answer, Err(Error::Unavailable { .. } | Error::Overloaded)));
-    }
-
-    #[tokio::test]
-    async fn attempts_have_a_ceiling_and_the_request_itself_is_not_retried() {
-        let policy = FailoverPolicy { max_attempts: Some(2), ..FailoverPolicy::default() };
-        let three: [(&str, bool, fn() -> Result<(), Error>); 3] =
-            [("a", true, broken), ("b", true, broken), ("c", true, broken)];
-        assert_eq!(run(policy, &three).await.1.len(), 2);
-        let own: fn() -> Result<(), Error> = || Err(Error::request(FaultKind::InvalidRequest, "bad"));
-        assert_eq!(run(FailoverPolicy::default(), &[("a", true, own), ("b", true, own)]).await.1.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn the_same_upstream_is_asked_again_only_if_configured() {
-        let policy = FailoverPolicy { per_upstream: 3, ..FailoverPolicy::default() };
-        assert_eq!(run(policy, &[("a", true, broken)]).await.1, ["a", "a", "a"]);
+        f.debug_struct("failover::ResponseFuture").field("attempts", &self.own).finish_non_exhaustive()
     }
 }

@@ -4,12 +4,20 @@
 //! the commit point: [`Classify`](crate::layer::Classify) answers `Ok` only once content has begun,
 //! so a stream that starts with 200 and then fails can still move on; after it nothing is retried.
 //!
+//! Attempts are bounded thrice: by a ceiling for each request, by its deadline, and by a budget for all requests
+//! together ([`RetryBudget`]), so that a general outage is not made worse.
+//!
 //! Note that a request which failed after it was sent may have been billed by the upstream that
 //! failed.
 
+mod budget;
 mod future;
 mod policy;
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -19,9 +27,13 @@ use tower::Service;
 use super::balance::Pick;
 use crate::error::Error;
 use crate::payload::Payload;
+use crate::seeds::Seeds;
 
+use budget::Account;
+
+pub use budget::RetryBudget;
 pub use future::ResponseFuture;
-pub use policy::{FailoverPolicy, StatusPattern, worse};
+pub use policy::{Backoff, FailoverPolicy, StatusPattern, worse};
 
 /// Re-issues a request to another upstream when one has failed.
 ///
@@ -35,7 +47,7 @@ pub use policy::{FailoverPolicy, StatusPattern, worse};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future drops the attempt under way; nothing goes on in the background.
+/// Dropping the future drops the attempt under way, or the wait for the next; nothing goes on in the background.
 ///
 /// # Example
 ///
@@ -65,20 +77,54 @@ pub use policy::{FailoverPolicy, StatusPattern, worse};
 #[derive(Clone, Debug)]
 pub struct Failover<P> {
     pick: P,
-    policy: Arc<FailoverPolicy>,
+    rules: Arc<Rules>,
+}
+
+/// What all requests have in common.
+struct Rules {
+    policy: FailoverPolicy,
+    account: Option<Account>,
+    dice: Box<Dice>,
+}
+
+type Dice = dyn Fn() -> u64 + Send + Sync;
+
+impl Rules {
+    fn new(policy: FailoverPolicy, dice: impl Fn() -> u64 + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Rules { account: policy.budget.map(Account::new), policy, dice: Box::new(dice) })
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rules").field("policy", &self.policy).finish_non_exhaustive()
+    }
 }
 
 impl<P> Failover<P> {
     /// Asks each upstream once, on any failure that another may do better with.
     #[must_use]
     pub fn new(pick: P) -> Self {
-        Failover { pick, policy: Arc::default() }
+        let seeds = Seeds::default();
+        Failover { pick, rules: Rules::new(FailoverPolicy::default(), move || seeds.next()) }
     }
 
-    /// Sets when to move on.
+    /// Sets when to move on. The budget begins anew.
     #[must_use]
-    pub fn with_policy(mut self, policy: FailoverPolicy) -> Self {
-        self.policy = Arc::new(policy);
+    pub fn with_policy(self, policy: FailoverPolicy) -> Self {
+        let seeds = Seeds::default();
+        self.with_dice(policy, move || seeds.next())
+    }
+
+    /// As [`with_policy`](Failover::with_policy), with random numbers of the caller's own for the waits between
+    /// attempts.
+    #[must_use]
+    pub fn with_dice(
+        mut self,
+        policy: FailoverPolicy,
+        dice: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        self.rules = Rules::new(policy, dice);
         self
     }
 
@@ -104,6 +150,6 @@ where
     }
 
     fn call(&mut self, request: Request<Payload>) -> ResponseFuture<P> {
-        ResponseFuture::new(self.pick.clone(), self.policy.clone(), request)
+        ResponseFuture::new(self.pick.clone(), self.rules.clone(), request)
     }
 }

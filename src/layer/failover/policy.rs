@@ -1,10 +1,13 @@
-//! Which failures another upstream is asked about, and which of several failures a client is told.
+//! Which failures another upstream is asked about, how long the same one is left alone, and which of several failures
+//! a client is told.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::error::Error;
+use super::budget::RetryBudget;
+use crate::error::{Error, Fault};
+use crate::protocol::canonical::FaultKind;
 
 /// Status codes like `4xx`, `529`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,13 +45,43 @@ impl StatusPattern {
     }
 }
 
-/// When to ask another upstream.
+/// How long an upstream is left alone before the same request asks it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The longest wait before the first repetition; each further one may wait twice as long. Default 500 ms.
+    pub base: Duration,
+    /// The longest wait at all. An upstream that asks for more is not asked again. Default 8 s.
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff { base: Duration::from_millis(500), max: Duration::from_secs(8) }
+    }
+}
+
+impl Backoff {
+    /// The wait before the `repetition`-th repetition, from 1: any time up to the longest, as `dice` falls (full
+    /// jitter: requests that failed together do not come back together), but not less than the upstream's own `hint`.
+    #[must_use]
+    pub fn wait(&self, repetition: u32, dice: u64, hint: Duration) -> Duration {
+        let doubled = 1u32.checked_shl(repetition.saturating_sub(1)).unwrap_or(u32::MAX);
+        let longest = self.base.saturating_mul(doubled).min(self.max);
+        longest.mul_f64(dice as f64 / u64::MAX as f64).max(hint.min(self.max))
+    }
+}
+
+/// When to ask another upstream, or the same again.
 #[derive(Clone, Debug)]
 pub struct FailoverPolicy {
-    /// Most attempts per request; `None`: as many as there are upstreams to ask.
-    pub max_attempts: Option<u32>,
+    /// Most attempts per request, over all upstreams and fallback models. Default 5.
+    pub max_attempts: u32,
     /// How often one upstream may be asked. Default 1.
     pub per_upstream: u32,
+    /// How long it is left alone in between.
+    pub backoff: Backoff,
+    /// The further attempts of all requests together; `None`: no limit.
+    pub budget: Option<RetryBudget>,
     /// Most time to the beginning of an answer, all attempts together. Default: none.
     pub deadline: Option<Duration>,
     /// Error statuses that move on. Default: every 4xx and 5xx.
@@ -58,8 +91,10 @@ pub struct FailoverPolicy {
 impl Default for FailoverPolicy {
     fn default() -> Self {
         FailoverPolicy {
-            max_attempts: None,
+            max_attempts: 5,
             per_upstream: 1,
+            backoff: Backoff::default(),
+            budget: Some(RetryBudget::default()),
             deadline: None,
             statuses: vec![StatusPattern::Class(4), StatusPattern::Class(5)],
         }
@@ -70,13 +105,26 @@ impl FailoverPolicy {
     /// Whether another attempt may follow `attempts` attempts, the last of which failed with `error`.
     #[must_use]
     pub fn moves_on(&self, error: &Error, attempts: u32) -> bool {
-        if !error.may_fail_over() || self.max_attempts.is_some_and(|most| attempts >= most) {
+        if !error.may_fail_over() || attempts >= self.max_attempts {
             return false;
         }
         match error {
             Error::Upstream(answer) => self.statuses.iter().any(|pattern| pattern.matches(answer.status)),
             _ => true,
         }
+    }
+
+    /// Whether the upstream that failed with `error` may do better if it is asked once more: it is its own fault, of a
+    /// kind that passes, and it does not ask for more patience than [`Backoff::max`].
+    #[must_use]
+    pub fn repeats(&self, error: &Error) -> bool {
+        let passes = match error {
+            Error::Upstream(answer) => !answer.is_credential() && answer.view.kind != FaultKind::Billing,
+            _ => true,
+        };
+        passes
+            && error.fault() == Fault::Upstream
+            && error.retry_after().is_none_or(|wait| wait <= self.backoff.max)
     }
 }
 
@@ -138,6 +186,38 @@ mod tests {
     fn of_several_rate_limits_the_soonest_counts() {
         let told = worse(Some(upstream(429, Some("5"))), upstream(429, Some("60")));
         assert_eq!(told.retry_after().map(|wait| wait.as_secs()), Some(5));
+    }
+
+    #[test]
+    fn waits_double_up_to_a_limit_and_are_spread_by_chance() {
+        let second = Duration::from_secs(1);
+        let backoff = Backoff { base: second, max: 5 * second };
+        let longest = |repetition| backoff.wait(repetition, u64::MAX, Duration::ZERO);
+        assert_eq!([1, 2, 3, 4, 40].map(longest), [1, 2, 4, 5, 5].map(Duration::from_secs));
+        assert_eq!(backoff.wait(3, 0, Duration::ZERO), Duration::ZERO, "full jitter");
+        let half = backoff.wait(3, u64::MAX / 2, Duration::ZERO);
+        assert!((half.as_secs_f64() - 2.0).abs() < 1e-6, "{half:?}");
+        assert_eq!(backoff.wait(1, 0, 3 * second), 3 * second, "as the upstream asks");
+    }
+
+    #[test]
+    fn only_what_passes_is_asked_of_the_same_upstream_again() {
+        let policy = FailoverPolicy::default();
+        for (error, want) in [
+            (upstream(500, None), true),
+            (upstream(429, None), true),
+            (upstream(429, Some("8")), true),
+            (upstream(429, Some("9")), false),
+            (transport(), true),
+            (Error::codec("cut"), true),
+            (upstream(400, None), false),
+            (upstream(401, None), false),
+            (upstream(402, None), false),
+            (upstream(404, None), false),
+            (Error::Overloaded, false),
+        ] {
+            assert_eq!(policy.repeats(&error), want, "{error}");
+        }
     }
 
     #[test]

@@ -21,9 +21,10 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use recorded::{INPUT_KINDS, Recorded, RequestLabels};
+use recorded::{INPUT_KINDS, Recorded, RequestLabels, TOKEN_KINDS, source};
 
 use super::trail::{Notes, Trail};
+use crate::protocol::canonical::Usage;
 use crate::protocol::{Endpoint, Protocol};
 
 /// Counts requests, attempts, tokens and times.
@@ -191,24 +192,43 @@ impl Drop for Meter {
         }
         for pair in notes.attempts.windows(2) {
             let [from, to] = pair else { continue };
+            // The same one again is a retry, or asked for another model.
+            if from.upstream == to.upstream {
+                continue;
+            }
             let (left, next, why) = (from.upstream.to_string(), to.upstream.to_string(), from.outcome);
             counter!(names::FAILOVERS, "from" => left, "to" => next, "error_type" => why).increment(1);
         }
-        tokens(&notes, model, recorded);
+        let answered = notes.model_fallback.clone().filter(|model| self.shared.models.contains(model));
+        tokens(&notes, answered.or(model), recorded);
     }
 }
 
-fn tokens(notes: &Notes, model: Option<Arc<str>>, recorded: &Recorded) {
-    let usage = &notes.usage;
-    let Some(served) = notes.attempts.last().filter(|_| !usage.is_empty()) else { return };
-    let counts = [
+/// The counts, in the order of the kinds.
+fn counts(usage: &Usage) -> [Option<u64>; 6] {
+    [
         usage.input.map(|_| usage.fresh_input()),
         usage.cache_read,
         usage.cache_write,
         usage.cache_write_1h,
         usage.output.map(|output| output.saturating_sub(usage.reasoning.unwrap_or(0))),
         usage.reasoning,
-    ];
+    ]
+}
+
+/// The kind of tokens, where the count comes from, and how many, for each kind that there are any of.
+pub(super) fn tokens_by_kind(usage: &Usage) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+    let (input, output) = (usage.is_input_estimated, usage.is_output_estimated);
+    TOKEN_KINDS.into_iter().zip(counts(usage)).enumerate().filter_map(move |(at, (kind, count))| {
+        let is_estimated = if at < INPUT_KINDS { input } else { output };
+        count.filter(|count| *count > 0).map(|count| (kind, source(is_estimated), count))
+    })
+}
+
+fn tokens(notes: &Notes, model: Option<Arc<str>>, recorded: &Recorded) {
+    let usage = &notes.usage;
+    let Some(served) = notes.attempts.last().filter(|_| !usage.is_empty()) else { return };
+    let counts = counts(usage);
     let (input, output) = counts.split_at(INPUT_KINDS);
     for (kinds, from, is_estimated) in
         [(input, 0, usage.is_input_estimated), (output, INPUT_KINDS, usage.is_output_estimated)]

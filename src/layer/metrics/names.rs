@@ -19,8 +19,16 @@ pub const ATTEMPTS: &str = "aiproxy_upstream_attempts_total";
 pub const ATTEMPT_DURATION: &str = "aiproxy_upstream_ttft_seconds";
 /// Requests that moved from one upstream to another.
 pub const FAILOVERS: &str = "aiproxy_failovers_total";
+/// Attempts at an upstream that has failed in the same request.
+pub const RETRIES: &str = "aiproxy_retries_total";
+/// Attempts that were not made, because the retry budget was empty.
+pub const RETRY_BUDGET_EXHAUSTED: &str = "aiproxy_retry_budget_exhausted_total";
+/// Requests that went on to another model.
+pub const MODEL_FALLBACKS: &str = "aiproxy_model_fallbacks_total";
 /// Tokens that upstreams reported, and estimates where they reported none or were cut off.
 pub const TOKENS: &str = "aiproxy_tokens_total";
+/// Tokens of attempts that failed, and of answers that nobody read to their end.
+pub const WASTED_TOKENS: &str = "aiproxy_wasted_tokens_total";
 /// State of a circuit of an upstream, or of one of its keys.
 pub const BREAKER_STATE: &str = "aiproxy_breaker_state";
 /// How long the longest rest still lasts that has one reason.
@@ -61,6 +69,13 @@ pub fn describe() {
         "Time of an attempt to its first content or failure"
     );
     describe_counter!(FAILOVERS, "Requests that moved on from one upstream to another");
+    describe_counter!(RETRIES, "Attempts at an upstream that has failed in the same request");
+    describe_counter!(RETRY_BUDGET_EXHAUSTED, "Attempts not made because the retry budget was empty");
+    describe_counter!(MODEL_FALLBACKS, "Requests that went on from one model to another");
+    describe_counter!(
+        WASTED_TOKENS,
+        "Tokens of failed attempts and of answers that were not read to their end"
+    );
     describe_counter!(TOKENS, "Tokens by kind, as reported by upstreams or else estimated");
     describe_gauge!(BREAKER_STATE, "State of a circuit: 0 closed, 1 half-open, 2 open");
     describe_gauge!(COOLDOWN, Unit::Seconds, "How long the longest rest still lasts, by reason");

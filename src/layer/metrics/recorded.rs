@@ -49,6 +49,11 @@ pub(super) const TOKEN_KINDS: [&str; 6] =
 /// How many of them are input.
 pub(super) const INPUT_KINDS: usize = 4;
 
+/// Where a count comes from.
+pub(super) fn source(is_estimated: bool) -> &'static str {
+    if is_estimated { "estimated" } else { "reported" }
+}
+
 fn model_label(model: Option<&Arc<str>>) -> String {
     model.map_or_else(|| "other".to_owned(), |model| model.to_string())
 }
@@ -94,7 +99,7 @@ impl Recorded {
                 counter!(
                     names::TOKENS,
                     "kind" => kind,
-                    "source" => if *is_estimated { "estimated" } else { "reported" },
+                    "source" => source(*is_estimated),
                     "upstream" => upstream.to_string(),
                     "model" => model_label(model.as_ref())
                 )

@@ -17,6 +17,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
@@ -230,13 +231,20 @@ fn answer<B>(response: Response<B>, client: Client) -> Response<ResponseBody<B>>
     Response::from_parts(head, ResponseBody::stream(body, client))
 }
 
+/// When a client may come back if nobody knows better: its own first retries would come too soon to be of use. What an
+/// upstream has said about that, or has not, is left as it is.
+const SOON: Duration = Duration::from_secs(5);
+
 /// The HTTP error for a failure before the answer began.
 fn failure(error: &Error, client: &Client) -> Response<Bytes> {
     client.note(error);
     if let Error::Internal(source) = error {
         tracing::error!(%source, "internal error");
     }
-    let view = client.view(error);
+    let mut view = client.view(error);
+    if !error.is_hopeless() && !matches!(error, Error::Upstream(_)) {
+        view.retry_after.get_or_insert(SOON);
+    }
     let (status, body) = match error {
         // The upstream's own words, if the client speaks its language.
         Error::Upstream(answer)

@@ -143,7 +143,7 @@ fn type_of(kind: FaultKind) -> &'static str {
         FaultKind::Conflict => "conflict_error",
         FaultKind::TooLarge => "request_too_large",
         FaultKind::RateLimit => "rate_limit_error",
-        FaultKind::Timeout => "timeout_error",
+        FaultKind::Timeout | FaultKind::SlowRequest => "timeout_error",
         FaultKind::Overloaded => "overloaded_error",
         FaultKind::BadUpstream | FaultKind::Internal | FaultKind::Cancelled => "api_error",
     }

@@ -223,7 +223,7 @@ fn status_of(kind: FaultKind) -> (u16, &'static str) {
         FaultKind::NotFound | FaultKind::Endpoint => "NOT_FOUND",
         FaultKind::Conflict => "ABORTED",
         FaultKind::Billing | FaultKind::RateLimit => "RESOURCE_EXHAUSTED",
-        FaultKind::Timeout => "DEADLINE_EXCEEDED",
+        FaultKind::Timeout | FaultKind::SlowRequest => "DEADLINE_EXCEEDED",
         FaultKind::Overloaded => "UNAVAILABLE",
         FaultKind::BadUpstream | FaultKind::Internal => "INTERNAL",
         FaultKind::Cancelled => "CANCELLED",

@@ -170,7 +170,7 @@ fn words(kind: FaultKind) -> (&'static str, Option<&'static str>) {
         FaultKind::TooLarge => ("invalid_request_error", Some("request_too_large")),
         FaultKind::RateLimit => ("rate_limit_error", Some("rate_limit_exceeded")),
         FaultKind::ContentPolicy => ("invalid_request_error", Some("content_policy_violation")),
-        FaultKind::Timeout => ("server_error", Some("timeout")),
+        FaultKind::Timeout | FaultKind::SlowRequest => ("server_error", Some("timeout")),
         FaultKind::Overloaded => ("server_error", Some("server_overloaded")),
         FaultKind::BadUpstream => ("server_error", Some("bad_gateway")),
         FaultKind::Internal | FaultKind::Cancelled => ("server_error", None),

@@ -4,10 +4,15 @@
 //! written to the request's [`Trail`] when the answer ends, however it ends. What the upstream has not told then,
 //! because it never does or because the answer was cut, is estimated and marked (2.15, T021): from the length of
 //! the request and of what was said.
+//!
+//! Also counts what attempts cost that failed, and answers that nobody read to their end (`waste.rs`).
+
+mod waste;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,6 +20,8 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
+
+use waste::Reason;
 
 use super::tally::{Tally, Told};
 use super::trail::Trail;
@@ -51,9 +58,9 @@ use crate::protocol::{Estimator, Lengths, Observer, Operation, Protocol, lengths
 /// assert_eq!(trail.lock().usage.input, Some(7));
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UsageLayer {
-    _private: (),
+    upstream: Arc<str>,
 }
 
 impl UsageLayer {
@@ -62,13 +69,20 @@ impl UsageLayer {
     pub fn new() -> Self {
         UsageLayer::default()
     }
+
+    /// The upstream's name in the metric of wasted tokens. Default: none, and no metric.
+    #[must_use]
+    pub fn named(mut self, upstream: impl Into<Arc<str>>) -> Self {
+        self.upstream = upstream.into();
+        self
+    }
 }
 
 impl<S> Layer<S> for UsageLayer {
     type Service = Usage<S>;
 
     fn layer(&self, inner: S) -> Usage<S> {
-        Usage { inner }
+        Usage { inner, upstream: self.upstream.clone() }
     }
 }
 
@@ -76,6 +90,7 @@ impl<S> Layer<S> for UsageLayer {
 #[derive(Clone, Debug)]
 pub struct Usage<S> {
     inner: S,
+    upstream: Arc<str>,
 }
 
 impl<S, B> Service<Request<Payload>> for Usage<S>
@@ -91,7 +106,7 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<Payload>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Payload>) -> Self::Future {
         let payload = request.body();
         let protocol = payload.protocol();
         // Nobody to tell, or no answer: nothing to read.
@@ -101,18 +116,24 @@ where
             trail,
             model: payload.model().into(),
             body: payload.original_bytes().clone(),
+            tally: Tally::default(),
+            upstream: self.upstream.clone(),
         });
-        ResponseFuture { inner: self.inner.call(request), protocol, asked }
+        if let Some(asked) = &asked {
+            request.extensions_mut().insert(asked.tally.clone());
+        }
+        ResponseFuture { inner: self.inner.call(request), protocol, asked: Abandon(asked) }
     }
 }
 
 pin_project! {
     /// Response future of [`Usage`].
     pub struct ResponseFuture<F> {
+        // Dropped before `asked`, which then knows all that has come.
         #[pin]
         inner: F,
         protocol: Protocol,
-        asked: Option<Asked>,
+        asked: Abandon,
     }
 }
 
@@ -121,6 +142,29 @@ struct Asked {
     trail: Trail,
     model: Box<str>,
     body: Bytes,
+    tally: Tally,
+    upstream: Arc<str>,
+}
+
+impl Asked {
+    /// No answer will come of it.
+    fn end(&self, told: &Told, reason: Reason) {
+        let estimator = Estimator::of_lengths(&self.model, Lengths::of_body(&self.body));
+        let usage = estimator.complete(&told.usage, || told.said, true);
+        waste::count(&self.upstream, &usage, reason);
+    }
+}
+
+/// A request whose answer nobody waits for any more, when it is dropped with one.
+struct Abandon(Option<Asked>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        if let Some(asked) = self.0.take() {
+            let told = *asked.tally.lock();
+            asked.end(&told, Reason::Abandoned);
+        }
+    }
 }
 
 impl<F> fmt::Debug for ResponseFuture<F> {
@@ -138,10 +182,23 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx)).map_err(Into::into)?;
+        let outcome = ready!(this.inner.poll(cx)).map_err(Into::into);
+        let asked = this.asked.0.take();
+        let response = match outcome {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(asked) = asked {
+                    let told = *asked.tally.lock();
+                    if waste::is_worked_on(&told, &error) {
+                        asked.end(&told, Reason::Failed);
+                    }
+                }
+                return Poll::Ready(Err(error));
+            }
+        };
         let protocol = *this.protocol;
-        let reader = this.asked.take().map(|Asked { trail, model, body }| {
-            let tally = response.extensions().get::<Tally>().cloned();
+        let reader = asked.map(|Asked { trail, model, body, tally, upstream }| {
+            let tally = Some(tally).filter(|tally| tally.lock().is_kept);
             let is_stream = headers::is_event_stream(response.headers());
             // Bodies are not kept for as long as streams may last: what they weigh is looked at now, and only
             // where the upstream has not told it first.
@@ -154,7 +211,7 @@ where
                 }
                 None => Source::Document(Told { is_whole: true, ..Told::default() }),
             };
-            Reader { trail, model, request, protocol, is_stream, source }
+            Reader { trail, upstream, model, request, protocol, is_stream, source, end: Reason::Abandoned }
         });
         Poll::Ready(Ok(response.map(|inner| ResponseBody { inner, reader })))
     }
@@ -163,12 +220,15 @@ where
 /// Reads one answer; notes what it has when it is dropped.
 struct Reader {
     trail: Trail,
+    upstream: Arc<str>,
     model: Box<str>,
     /// Nothing if the upstream has told its count already.
     request: Lengths,
     protocol: Protocol,
     is_stream: bool,
     source: Source,
+    /// Why there is no more to read, should the answer not be whole.
+    end: Reason,
 }
 
 enum Source {
@@ -215,11 +275,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let Told { usage, said, is_whole } = match &self.source {
+        let Told { usage, said, is_whole, .. } = match &self.source {
             Source::Tally(tally) => *tally.lock(),
             Source::Stream(both) => {
                 let seen = both.1.seen();
-                Told { usage: seen.usage, said: seen.said, is_whole: seen.may_end }
+                Told { usage: seen.usage, said: seen.said, is_whole: seen.may_end, is_kept: true }
             }
             Source::Document(told) => *told,
         };
@@ -227,7 +287,11 @@ impl Drop for Reader {
             return self.note(&usage);
         }
         let estimator = Estimator::of_lengths(&self.model, self.request);
-        self.note(&estimator.complete(&usage, || said, !is_whole));
+        let usage = estimator.complete(&usage, || said, !is_whole);
+        self.note(&usage);
+        if !is_whole {
+            waste::count(&self.upstream, &usage, self.end);
+        }
     }
 }
 
@@ -269,7 +333,13 @@ where
                     *this.reader = None;
                 }
             }
-            Some(Err(_)) | None => *this.reader = None,
+            Some(Err(_)) => {
+                if let Some(reader) = this.reader.as_mut() {
+                    reader.end = Reason::Failed;
+                }
+                *this.reader = None;
+            }
+            None => *this.reader = None,
         }
         Poll::Ready(frame)
     }
