@@ -105,6 +105,12 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
 }
 
+/// Whether an answer is called JSON.
+#[must_use]
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    content_type(headers).is_some_and(|t| t.to_ascii_lowercase().ends_with("json"))
+}
+
 /// The media type without its parameters.
 fn content_type(headers: &HeaderMap) -> Option<&str> {
     Some(headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next().unwrap_or_default().trim())

@@ -424,6 +424,10 @@ pub enum Signal {
     Content,
     /// The upstream reports an error.
     Error(ErrorView),
+    /// No JSON, half of it, or not UTF-8: no client can read it.
+    Unreadable,
+    /// It comes after the end, and belongs to no answer.
+    Over,
 }
 
 /// Watches a native stream without translating it: has it begun, may it end here, what did it cost.
@@ -442,6 +446,9 @@ pub struct Observation {
     pub said: Lengths,
     /// Whether the stream may end here as a complete answer.
     pub may_end: bool,
+    /// Whether the answer has ended: nothing that follows belongs to it. A Gemini stream has no mark of that; there it is
+    /// an error after the finish that tells.
+    pub is_over: bool,
     /// Number of events seen.
     pub events: u64,
     /// Responses: the response object of the opening event, for an error event of our own.
@@ -457,12 +464,31 @@ impl Observer {
 
     /// Takes one event.
     pub fn event(&mut self, event: &sse::Event<'_>) -> Signal {
-        self.state.events += 1;
-        match self.protocol {
+        if self.state.is_over {
+            return Signal::Over;
+        }
+        let was_whole = self.state.may_end;
+        let signal = match self.protocol {
             Protocol::Anthropic => anthropic::observe::event(event, &mut self.state),
             Protocol::OpenAi => openai::observe::event(event, &mut self.state),
             Protocol::Responses => responses::observe::event(event, &mut self.state),
             Protocol::Gemini => gemini::observe::event(event, &mut self.state),
+        };
+        let signal = if is_readable(event, &signal) { signal } else { Signal::Unreadable };
+        let is_failure = matches!(signal, Signal::Error(_) | Signal::Unreadable);
+        self.state.is_over = match self.protocol {
+            Protocol::Anthropic | Protocol::Responses => self.state.may_end,
+            Protocol::OpenAi => event.is_done(),
+            Protocol::Gemini => was_whole && is_failure,
+        };
+        match signal {
+            _ if self.protocol == Protocol::Gemini && self.state.is_over => Signal::Over,
+            // It never reaches a client.
+            Signal::Unreadable => signal,
+            signal => {
+                self.state.events += 1;
+                signal
+            }
         }
     }
 
@@ -483,6 +509,17 @@ impl Observer {
             Protocol::Gemini => gemini::error::write_event(error, &mut out),
         }
         out
+    }
+}
+
+/// Whether clients can read an event: nothing else is relayed. Content is told by its bytes, and only its ends are
+/// looked at: what cuts an event cuts its end.
+fn is_readable(event: &sse::Event<'_>, signal: &Signal) -> bool {
+    let Ok(text) = std::str::from_utf8(&event.data) else { return false };
+    match signal {
+        Signal::Content => text.trim_ascii_end().ends_with(['}', ']']),
+        Signal::Quiet => event.is_done() || text.trim_ascii().is_empty() || json::is_complete(text),
+        Signal::Error(_) | Signal::Unreadable | Signal::Over => true,
     }
 }
 

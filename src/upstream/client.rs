@@ -19,6 +19,7 @@ use tower::Service;
 use url::Url;
 
 use super::api::{self, ApiType};
+use super::connection;
 use super::connector::Connector;
 use crate::error::{BoxError, Error, Stage};
 use crate::payload::Payload;
@@ -222,9 +223,18 @@ impl Service<Request<Payload>> for HttpClient {
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let sent = self.request(request).and_then(|outgoing| self.shared.pools.send(outgoing));
+        let outgoing = self.request(request);
+        let shared = self.shared.clone();
         Box::pin(async move {
-            let response = sent?.await.map_err(transport)?;
+            let outgoing = outgoing?;
+            let again = outgoing.clone();
+            let sent = match shared.pools.send(outgoing)?.await {
+                // It had been idle, and was closed as the request was on its way: no failure of the upstream's.
+                Err(error) if connection::was_stale(&error) => shared.pools.send(again)?.await,
+                sent => sent,
+            };
+            let mut response = sent.map_err(transport)?;
+            connection::note(&mut response);
             Ok(response.map(|inner| ResponseBody { inner }))
         })
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,10 +14,12 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
 use tower::Service;
 
+use super::connection::Remembering;
 use crate::error::BoxError;
 
 /// Opens connections; bounded in time, with name resolution, TLS and tunnel included.
@@ -50,12 +52,24 @@ impl Connector {
 }
 
 /// TLS with the machine's own authorities, for these versions of HTTP.
+///
+/// They are read once: every upstream trusts the same, and there are hundreds of them to parse.
 pub(crate) fn tls(versions: &[&[u8]]) -> Result<Arc<ClientConfig>, BoxError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_platform_verifier()?
-        .with_no_client_auth();
+    static SHARED: OnceLock<ClientConfig> = OnceLock::new();
+    let shared = match SHARED.get() {
+        Some(shared) => shared,
+        None => {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let tls = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()?
+                .with_platform_verifier()?
+                .with_no_client_auth();
+            SHARED.get_or_init(|| tls)
+        }
+    };
+    let mut tls = shared.clone();
+    // Sessions are resumed at the host that they began with, per upstream.
+    tls.resumption = Resumption::default();
     tls.alpn_protocols = versions.iter().map(|version| version.to_vec()).collect();
     Ok(Arc::new(tls))
 }
@@ -67,7 +81,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Remembering<MaybeHttpsStream<TokioIo<TcpStream>>>;
     type Error = BoxError;
     // Once a connection, not once a request.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -93,7 +107,7 @@ impl Service<Uri> for Connector {
         let most = *most;
         Box::pin(async move {
             match tokio::time::timeout(most, connecting).await {
-                Ok(connected) => connected,
+                Ok(connected) => connected.map(Remembering::new),
                 Err(elapsed) => Err(elapsed.into()),
             }
         })

@@ -4,6 +4,8 @@ pub mod api;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "client")]
+mod connection;
+#[cfg(feature = "client")]
 mod connector;
 
 pub use api::ApiType;

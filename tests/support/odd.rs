@@ -2,7 +2,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 
 /// A JSON value.
 pub fn value() -> impl Strategy<Value = String> {
@@ -86,17 +86,24 @@ fn deep() -> impl Strategy<Value = String> {
     )
 }
 
-/// One event of a stream, or what stands in the place of one, up to the blank line that ends it.
+/// One event of a stream, or what stands in the place of one, up to the blank line that ends it. Its data, if it has any,
+/// is one JSON value: nothing else is an event that a client could read.
 pub fn event() -> impl Strategy<Value = String> {
-    let field = prop_oneof![
+    let noise = prop_oneof![
         2 => "[ -~é🦀]{0,12}".prop_map(|comment| format!(":{comment}")),
         2 => select(vec!["event: novelty", "event:", "event:message", "event: é: x", "id: 7", "id", "retry: 10", "data", "data:", "Data: x", " data: x", "novelty: x"])
             .prop_map(str::to_owned),
-        2 => value().prop_map(|value| in_lines("data: ", &value)),
-        1 => value().prop_map(|value| in_lines("data:", &value)),
-        1 => "[ -~é🦀]{0,20}".prop_map(|text| format!("data: {text}")),
     ];
-    (vec(field, 0..4), select(vec!["\n", "\r\n", "\r"])).prop_map(|(fields, end)| {
+    let data = prop_oneof![
+        1 => Just(None),
+        2 => value().prop_map(|value| Some(in_lines("data: ", &value))),
+        1 => value().prop_map(|value| Some(in_lines("data:", &value))),
+    ];
+    let end = select(vec!["\n", "\r\n", "\r"]);
+    (vec(noise, 0..4), data, any::<Index>(), end).prop_map(|(mut fields, data, at, end)| {
+        if let Some(data) = data {
+            fields.insert(at.index(fields.len() + 1), data);
+        }
         let lines: Vec<String> =
             fields.iter().flat_map(|field| field.split('\n')).map(|line| format!("{line}{end}")).collect();
         lines.concat() + end

@@ -46,6 +46,8 @@ enum Act {
     Wait(Arc<Notify>),
     /// Ends the connection in the middle.
     Cut,
+    /// Resets it.
+    Reset,
 }
 
 /// What to answer.
@@ -82,8 +84,25 @@ impl Answer {
     }
 
     /// These bytes, and whatever follows.
-    pub fn raw(head: &'static str) -> Answer {
+    pub fn raw(head: impl Into<Bytes>) -> Answer {
         Answer { acts: vec![Act::Send(head.into())] }
+    }
+
+    /// These bytes, in a packet of their own.
+    #[must_use]
+    pub fn bytes(mut self, bytes: impl Into<Bytes>) -> Answer {
+        self.acts.push(Act::Send(bytes.into()));
+        self
+    }
+
+    /// The same bytes, each in a packet of its own.
+    #[must_use]
+    pub fn byte_by_byte(self) -> Answer {
+        let each = |act| match act {
+            Act::Send(bytes) => (0..bytes.len()).map(|at| Act::Send(bytes.slice(at..=at))).collect(),
+            act => vec![act],
+        };
+        Answer { acts: self.acts.into_iter().flat_map(each).collect() }
     }
 
     /// A piece of a stream, in a packet of its own.
@@ -126,6 +145,13 @@ impl Answer {
     #[must_use]
     pub fn cut(mut self) -> Answer {
         self.acts.push(Act::Cut);
+        self
+    }
+
+    /// The connection is reset here.
+    #[must_use]
+    pub fn reset(mut self) -> Answer {
+        self.acts.push(Act::Reset);
         self
     }
 
@@ -182,6 +208,17 @@ struct Shared {
     departed: watch::Sender<usize>,
 }
 
+impl Shared {
+    fn new(script: impl Fn(usize, &Received) -> Answer + Send + Sync + 'static) -> Shared {
+        Shared {
+            script: Box::new(script),
+            requests: Mutex::default(),
+            arrived: watch::Sender::new(0),
+            departed: watch::Sender::new(0),
+        }
+    }
+}
+
 /// A scripted upstream that listens.
 pub struct Upstream {
     pub addr: SocketAddr,
@@ -194,13 +231,27 @@ impl Upstream {
     pub async fn start(script: impl Fn(usize, &Received) -> Answer + Send + Sync + 'static) -> Upstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            script: Box::new(script),
-            requests: Mutex::default(),
-            arrived: watch::Sender::new(0),
-            departed: watch::Sender::new(0),
-        });
+        let shared = Arc::new(Shared::new(script));
         let task = tokio::spawn(accept(listener, shared.clone()));
+        Upstream { addr, shared, task }
+    }
+
+    /// Ends every connection as soon as it is there, or resets it. Each counts as a request.
+    pub async fn hanging_up(resets: bool) -> Upstream {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::new(|_, _| Answer::none()));
+        let counting = shared.clone();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let nothing = Received { target: String::new(), headers: Vec::new(), body: Bytes::new() };
+                counting.requests.lock().unwrap().push(nothing);
+                if resets {
+                    stream.set_zero_linger().unwrap();
+                }
+            }
+        });
         Upstream { addr, shared, task }
     }
 
@@ -289,6 +340,10 @@ async fn perform(stream: &mut TcpStream, answer: Answer, shared: &Shared) -> boo
                 }
             },
             Act::Cut => return false,
+            Act::Reset => {
+                stream.set_zero_linger().unwrap();
+                return false;
+            }
         }
     }
     true

@@ -13,6 +13,10 @@ use crate::error::{BoxError, Clock, Error, Stage};
 use crate::layer::metrics::names;
 use crate::silence::Silence;
 
+/// How long the end of a body is waited for whose answer has ended: its connection can be used again, but an upstream
+/// that holds it open must not hold up the client.
+const LINGER: Duration = Duration::from_secs(1);
+
 pin_project! {
     /// Response body of [`Classify`](super::Classify): what was held, then the rest, watched.
     pub struct ResponseBody<B> {
@@ -20,9 +24,10 @@ pin_project! {
         rest: Option<Rest<B>>,
         // An error that stands behind content already passed on.
         failure: Option<Error>,
-        // Since the last content.
+        // Since the last content, or since the end of the answer.
         #[pin]
         silence: Silence,
+        lingers: bool,
     }
 }
 
@@ -59,10 +64,19 @@ impl Passing {
         }
     }
 
-    /// Nothing more comes, and what came is complete.
-    fn finish(&mut self) {
-        self.torn_len = 0;
-        self.whole.append(&mut self.torn);
+    /// What came is complete. Many clients lose a last event that no blank line closes (T009).
+    fn close(&mut self) {
+        if std::mem::take(&mut self.torn_len) > 0 {
+            self.whole.append(&mut self.torn);
+            self.whole.push_back(Bytes::from_static(b"\n\n"));
+        }
+    }
+
+    /// What the gateway adds at the end.
+    fn end(&mut self, missing: &'static [u8]) {
+        if !missing.is_empty() {
+            self.whole.push_back(Bytes::from_static(missing));
+        }
     }
 
     fn pop(&mut self) -> Option<Bytes> {
@@ -73,7 +87,7 @@ impl Passing {
 impl<B> ResponseBody<B> {
     pub(super) fn document(bytes: Bytes) -> Self {
         let passing = Passing { whole: VecDeque::from([bytes]), ..Passing::default() };
-        ResponseBody { passing, rest: None, failure: None, silence: Silence::new(None) }
+        ResponseBody { passing, rest: None, failure: None, silence: Silence::new(None), lingers: false }
     }
 
     pub(super) fn stream(
@@ -86,7 +100,7 @@ impl<B> ResponseBody<B> {
             Passing { torn_len: held.iter().map(Bytes::len).sum(), torn: held, ..Passing::default() };
         passing.push(Bytes::new(), watch.unfinished());
         let silence = Silence::new(content_gap);
-        ResponseBody { passing, rest: Some(Rest { body, watch }), failure: None, silence }
+        ResponseBody { passing, rest: Some(Rest { body, watch }), failure: None, silence, lingers: false }
     }
 }
 
@@ -115,19 +129,29 @@ where
                 return Poll::Ready(Some(Err(error)));
             }
             let Some(rest) = this.rest else { return Poll::Ready(None) };
+            if rest.watch.is_over() && rest.watch.unfinished() > 0 {
+                // More than an answer: neither that nor the connection is of use.
+                *this.rest = None;
+                continue;
+            }
             let frame = match rest.body.as_mut().poll_frame(cx) {
-                Poll::Ready(frame) => frame,
+                Poll::Ready(frame) => frame.map(|frame| frame.map_err(broken)),
                 Poll::Pending => {
+                    if rest.watch.is_over() && !std::mem::replace(this.lingers, true) {
+                        this.silence.set(Silence::started(Some(LINGER)));
+                    }
                     ready!(this.silence.as_mut().poll(cx));
-                    *this.failure = Some(rest.watch.end_with(stalled(Clock::Content)));
-                    continue;
+                    Some(Err(match rest.watch.may_end() {
+                        true => Error::Timeout(Clock::Content),
+                        false => stalled(Clock::Content),
+                    }))
                 }
             };
             match frame {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
                     *this.failure = match rest.watch.push(&data) {
-                        Begun::No => None,
+                        Begun::No | Begun::Over => None,
                         Begun::Yes => {
                             this.silence.as_mut().end();
                             None
@@ -138,28 +162,30 @@ where
                             let event = Bytes::new();
                             Some(Error::Stream { error: Box::new(reported(*view)), event })
                         }
-                        Begun::TooLong(view) => Some(rest.watch.end_with(reported(*view))),
+                        Begun::Spoilt(view) => Some(rest.watch.end_with(reported(*view))),
                     };
                     this.passing.push(data, rest.watch.unfinished());
                 }
-                Some(Err(error)) => {
-                    let error = match Error::of(error) {
-                        Error::Internal(source) => Error::Transport { stage: Stage::Body, source },
-                        error => error,
-                    };
-                    *this.failure = Some(rest.watch.end_with(error));
+                // All was said: how the connection ends is no concern of the client's.
+                Some(Err(_)) if rest.watch.may_end() => {
+                    this.passing.end(rest.watch.missing_end());
+                    *this.rest = None;
                 }
+                Some(Err(error)) => *this.failure = Some(rest.watch.end_with(error)),
                 None => {
                     *this.failure = match rest.watch.finish() {
-                        Begun::Error(view) | Begun::TooLong(view) => Some(reported(*view)),
-                        _ if rest.watch.may_end() => None,
+                        Begun::Error(view) | Begun::Spoilt(view) => Some(reported(*view)),
+                        begun if rest.watch.may_end() => {
+                            if !matches!(begun, Begun::Over) {
+                                this.passing.close();
+                            }
+                            this.passing.end(rest.watch.missing_end());
+                            None
+                        }
                         _ => Some(Error::codec("the upstream's stream ended before its answer did")),
                     }
                     .map(|error| rest.watch.end_with(error));
                     *this.rest = None;
-                    if this.failure.is_none() {
-                        this.passing.finish();
-                    }
                 }
             }
         }
@@ -176,6 +202,13 @@ where
             }
             _ => SizeHint::default(),
         }
+    }
+}
+
+fn broken(error: impl Into<BoxError>) -> Error {
+    match Error::of(error) {
+        Error::Internal(source) => Error::Transport { stage: Stage::Body, source },
+        error => error,
     }
 }
 

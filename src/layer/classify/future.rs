@@ -115,6 +115,11 @@ where
                 Step::Document(bytes, usage) => {
                     *this.asked.tally.lock() =
                         Told { usage, is_whole: true, is_kept: true, ..Told::default() };
+                    // SDKs take what is not called JSON for a text.
+                    if !headers::is_json(&answer.head.headers) {
+                        let json = HeaderValue::from_static("application/json");
+                        answer.head.headers.insert(header::CONTENT_TYPE, json);
+                    }
                     return Poll::Ready(Ok(Response::from_parts(answer.head, ResponseBody::document(bytes))));
                 }
                 Step::Stream(mut watch, held) => {

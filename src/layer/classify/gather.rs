@@ -116,12 +116,12 @@ impl Gather {
                 *size += data.len();
                 held.push_back(data);
                 match begun {
-                    Begun::Error(view) | Begun::TooLong(view) => self.error_in_stream(view),
+                    Begun::Error(view) | Begun::Spoilt(view) => self.error_in_stream(view),
                     Begun::Yes => self.commit(),
-                    Begun::No if *size > self.hold => {
+                    Begun::No | Begun::Over if *size > self.hold => {
                         failed(Error::codec("too much came before the answer began"))
                     }
-                    Begun::No => Step::More,
+                    Begun::No | Begun::Over => Step::More,
                 }
             }
         }
@@ -139,10 +139,12 @@ impl Gather {
                 }
             }
             Reading::Stream(watch, ..) => match watch.finish() {
-                Begun::Error(view) | Begun::TooLong(view) => self.error_in_stream(view),
+                Begun::Error(view) | Begun::Spoilt(view) => self.error_in_stream(view),
                 // Only the end told that it had begun: an answer whose last event no blank line closed.
                 Begun::Yes => self.commit(),
-                Begun::No => failed(Error::codec("the upstream's stream ended before it began")),
+                Begun::No | Begun::Over => {
+                    failed(Error::codec("the upstream's stream ended before it began"))
+                }
             },
         }
     }
@@ -183,6 +185,10 @@ fn failed(error: Error) -> Step {
 }
 
 fn reported(protocol: Protocol, status: StatusCode, read: &mut BytesMut) -> Step {
+    if status.as_u16() < 400 {
+        // Neither an answer nor an error: a redirect is not followed (T178).
+        return failed(Error::codec("the upstream answered with a redirect"));
+    }
     let body = std::mem::take(read).freeze();
     Step::Failed(Failure::Reported { protocol, status, body, view: None })
 }
@@ -214,15 +220,22 @@ fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<Usag
         // Google wraps errors in lists now and then; an answer is never one where events were asked for.
         return Err(error_in_document(protocol, bytes));
     }
-    let members = json::members(bytes, keys(protocol, operation))
-        .map_err(|_| Failure::Error(Error::codec("the upstream's answer is not JSON")))?;
+    let members = json::members(bytes, keys(protocol, operation)).ok();
+    let Some(members) = members.filter(|_| std::str::from_utf8(bytes).is_ok()) else {
+        return Err(Failure::Error(Error::codec("the upstream's answer is not JSON")));
+    };
     let value = |span: &Option<json::Span>| bytes.get(span.clone()?).filter(|value| *value != b"null");
     let [error, answer @ .., _, _] = &members.spans;
     // Responses has an `error` member beside its output: a failed response is one.
     if value(error).is_some() {
         return Err(error_in_document(protocol, bytes));
     }
-    if answer.iter().all(|span| value(span).is_none()) {
+    // Where the words are is a list; the counts and the feedback of Gemini are none.
+    let is_answer = |(span, key): (&Option<json::Span>, &str)| match key {
+        "content" | "choices" | "output" | "candidates" => value(span).is_some_and(|value| value.starts_with(b"[")),
+        _ => value(span).is_some(),
+    };
+    if !answer.iter().zip(keys(protocol, operation).into_iter().skip(1)).any(is_answer) {
         return Err(Failure::Error(Error::codec("the upstream's answer is none of its protocol")));
     }
     let usage = members.spans.iter().zip(keys(protocol, operation));

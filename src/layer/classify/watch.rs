@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::layer::request_id::RequestId;
 use crate::layer::tally::Tally;
 use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
-use crate::protocol::sse::Decoder;
+use crate::protocol::sse::{Decoder, Then};
 use crate::protocol::{ClientDialect, Observer, Protocol, Signal};
 
 /// Whether content has begun.
@@ -12,14 +12,18 @@ use crate::protocol::{ClientDialect, Observer, Protocol, Signal};
 pub(super) enum Begun {
     No,
     Yes,
+    /// The upstream reports an error, in an event that is the last.
     Error(Box<ErrorView>),
-    /// An event beyond the limit; the end of it is not waited for.
-    TooLong(Box<ErrorView>),
+    /// An event that no client can read, or that is beyond the limit: it is held back, with all that follows.
+    Spoilt(Box<ErrorView>),
+    /// What came after the end of the answer is held back.
+    Over,
 }
 
 /// Watches one stream. The frames themselves pass untouched.
 #[derive(Debug)]
 pub(super) struct Watch {
+    protocol: Protocol,
     decoder: Decoder,
     observer: Observer,
     tally: Tally,
@@ -32,6 +36,7 @@ impl Watch {
     /// Notes the stream's token counts in `tally`.
     pub(super) fn new(protocol: Protocol, tally: Tally) -> Self {
         Watch {
+            protocol,
             decoder: Decoder::default(),
             observer: Observer::new(protocol),
             tally,
@@ -65,11 +70,11 @@ impl Watch {
     pub(super) fn push(&mut self, data: &[u8]) -> Begun {
         let mut begun = Begun::No;
         let observer = &mut self.observer;
-        let fits = self.decoder.push(data, |event| note(&mut begun, observer.event(&event)));
+        let fits = self.decoder.push_until(data, |event| note(&mut begun, observer.event(&event)));
         self.tell();
         match fits {
             Ok(()) => begun,
-            Err(long) => Begun::TooLong(Box::new(ErrorView::new(FaultKind::BadUpstream, long.to_string()))),
+            Err(long) => Begun::Spoilt(Box::new(ErrorView::new(FaultKind::BadUpstream, long.to_string()))),
         }
     }
 
@@ -77,7 +82,9 @@ impl Watch {
     pub(super) fn finish(&mut self) -> Begun {
         let mut begun = Begun::No;
         let observer = &mut self.observer;
-        self.decoder.finish(|event| note(&mut begun, observer.event(&event)));
+        self.decoder.finish(|event| {
+            note(&mut begun, observer.event(&event));
+        });
         self.tell();
         self.tell_end();
         begun
@@ -91,6 +98,19 @@ impl Watch {
     /// Whether the stream may end here as a complete answer.
     pub(super) fn may_end(&self) -> bool {
         self.observer.seen().may_end
+    }
+
+    /// Whether the answer has ended, and nothing that follows belongs to it.
+    pub(super) fn is_over(&self) -> bool {
+        self.observer.seen().is_over
+    }
+
+    /// What a stream lacks that may end here: some Chat servers leave out the mark that many clients wait for.
+    pub(super) fn missing_end(&self) -> &'static [u8] {
+        match self.protocol {
+            Protocol::OpenAi if !self.is_over() => b"data: [DONE]\n\n",
+            _ => b"",
+        }
     }
 
     /// Makes `error` the end of the stream: what a client that reads it raw is to see (5.4).
@@ -114,19 +134,19 @@ impl Drop for Watch {
     }
 }
 
-fn note(begun: &mut Begun, signal: Signal) {
-    match signal {
-        Signal::Quiet => {}
-        Signal::Content => {
-            if matches!(begun, Begun::No) {
-                *begun = Begun::Yes;
-            }
+/// The first error is the one that explains the others; nothing behind it is looked at.
+fn note(begun: &mut Begun, signal: Signal) -> Then {
+    let (found, then) = match signal {
+        Signal::Quiet => return Then::GoOn,
+        Signal::Content => (Begun::Yes, Then::GoOn),
+        Signal::Error(view) => (Begun::Error(Box::new(view)), Then::Stop),
+        Signal::Unreadable => {
+            let view = ErrorView::new(FaultKind::BadUpstream, "the upstream sent an event that cannot be read");
+            (Begun::Spoilt(Box::new(view)), Then::PutBack)
         }
-        // The first error is the one that explains the others.
-        Signal::Error(view) => {
-            if !matches!(begun, Begun::Error(_)) {
-                *begun = Begun::Error(Box::new(view));
-            }
-        }
-    }
+        Signal::Over if matches!(begun, Begun::Yes) => return Then::PutBack,
+        Signal::Over => (Begun::Over, Then::PutBack),
+    };
+    *begun = found;
+    then
 }

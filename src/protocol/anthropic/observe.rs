@@ -41,6 +41,7 @@ fn add(rest: &[u8], said: &mut Lengths) {
 struct Seen {
     said: Lengths,
     has_text: bool,
+    has_block: bool,
     has_stop: bool,
     has_error: bool,
 }
@@ -60,12 +61,7 @@ fn look(document: &str, name: Option<&[u8]>, state: &mut Observation) -> Result<
                 Ok::<_, Error>(())
             })?,
             "delta" => delta(value, &mut seen)?,
-            "content_block" => value.lenient_object(|key, value| {
-                if key == "type" && value.lenient_string()?.is_some_and(|kind| kind == "tool_use") {
-                    seen.said.add_call();
-                }
-                Ok::<_, Error>(())
-            })?,
+            "content_block" => block(value, &mut seen)?,
             "error" => seen.has_error = !value.raw()?.is_null(),
             _ => {}
         }
@@ -82,10 +78,30 @@ fn look(document: &str, name: Option<&[u8]>, state: &mut Observation) -> Result<
     state.said = seen.said;
     state.may_end |= tag == "message_stop";
     Ok(match tag.as_ref() {
-        "content_block_start" => Signal::Content,
+        "content_block_start" if seen.has_block => Signal::Content,
         "content_block_delta" if seen.has_text => Signal::Content,
         "message_delta" if seen.has_stop => Signal::Content,
         _ => Signal::Quiet,
+    })
+}
+
+/// A block of text or thinking begins with nothing in it; all others say something by their kind.
+fn block(reader: &mut Reader<'_>, seen: &mut Seen) -> Result<(), Error> {
+    reader.lenient_object(|key, value| {
+        match key {
+            "type" => {
+                let kind = value.lenient_string()?.unwrap_or_default();
+                seen.has_block |= kind != "text" && kind != "thinking";
+                if kind == "tool_use" {
+                    seen.said.add_call();
+                }
+            }
+            "text" | "thinking" => {
+                seen.has_block |= value.lenient_string()?.is_some_and(|text| !text.is_empty());
+            }
+            _ => {}
+        }
+        Ok::<_, Error>(())
     })
 }
 

@@ -21,6 +21,17 @@ impl Event<'_> {
     }
 }
 
+/// What a decoder is to do after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Hand out the next.
+    GoOn,
+    /// Hand out no more: what follows counts as [unfinished](Decoder::unfinished).
+    Stop,
+    /// Likewise, and this one counts as unfinished too.
+    PutBack,
+}
+
 /// An event grew beyond the decoder's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
@@ -79,6 +90,22 @@ impl Decoder {
     ///
     /// If an event outgrows the limit; the decoder is of no use afterwards.
     pub fn push(&mut self, chunk: &[u8], mut sink: impl FnMut(Event<'_>)) -> Result<(), TooLong> {
+        self.push_until(chunk, |event| {
+            sink(event);
+            Then::GoOn
+        })
+    }
+
+    /// Feeds a chunk and hands each complete event to `sink`, until that has had enough; then the decoder is done.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Decoder::push).
+    pub fn push_until(
+        &mut self,
+        chunk: &[u8],
+        mut sink: impl FnMut(Event<'_>) -> Then,
+    ) -> Result<(), TooLong> {
         let mut rest = chunk;
         if !chunk.is_empty() && std::mem::take(&mut self.ended_with_cr) {
             rest = chunk.strip_prefix(b"\n").unwrap_or(chunk);
@@ -111,24 +138,21 @@ impl Decoder {
                 return self.push_held(sink);
             }
         }
-        let mut from = 0;
-        while let Some((end, next)) = find_blank_line(rest, from) {
-            parse(&rest[..end], &mut sink);
-            rest = &rest[next..];
-            from = 0;
+        let (rest, then) = hand_out(rest, 0, &mut sink);
+        if then != Then::GoOn {
+            self.held.extend_from_slice(rest);
+            return Ok(());
         }
         self.ended_with_cr |= rest.is_empty() && chunk.ends_with(b"\r");
         self.hold(rest)
     }
 
-    fn push_held(&mut self, mut sink: impl FnMut(Event<'_>)) -> Result<(), TooLong> {
+    fn push_held(&mut self, mut sink: impl FnMut(Event<'_>) -> Then) -> Result<(), TooLong> {
         let held = std::mem::take(&mut self.held);
-        let mut rest = &held[..];
-        let mut from = self.scanned;
-        while let Some((end, next)) = find_blank_line(rest, from) {
-            parse(&rest[..end], &mut sink);
-            rest = &rest[next..];
-            from = 0;
+        let (rest, then) = hand_out(&held, self.scanned, &mut sink);
+        if then != Then::GoOn {
+            self.held.extend_from_slice(rest);
+            return Ok(());
         }
         self.ended_with_cr = rest.is_empty() && held.ends_with(b"\r");
         if rest.len() == held.len() {
@@ -166,6 +190,27 @@ impl Decoder {
     pub fn unfinished(&self) -> usize {
         self.held.len()
     }
+}
+
+/// Hands out events up to the last that is whole, or that the sink wants; what is left.
+fn hand_out<'t>(
+    text: &'t [u8],
+    mut from: usize,
+    sink: &mut impl FnMut(Event<'_>) -> Then,
+) -> (&'t [u8], Then) {
+    let mut rest = text;
+    while let Some((end, next)) = find_blank_line(rest, from) {
+        let mut then = Then::GoOn;
+        parse(&rest[..end], &mut |event| then = sink(event));
+        let after = &rest[next..];
+        match then {
+            Then::GoOn => rest = after,
+            Then::Stop => return (after, then),
+            Then::PutBack => return (rest, then),
+        }
+        from = 0;
+    }
+    (rest, Then::GoOn)
 }
 
 /// Finds the first empty line from `from` on: where the event before it ends, where the next begins.
@@ -293,6 +338,27 @@ mod tests {
     fn t004_last_event_without_blank_line() {
         assert_eq!(decode(&[b"data: 1\n\ndata: 2"]).len(), 2);
         assert_eq!(decode(&[b"data: 1\n\n\n\n: c\nid: 4\nretry: 1\n\n"]).len(), 1);
+    }
+
+    #[test]
+    fn what_follows_the_last_wanted_event_is_held_back() {
+        let stream = b"data: 1\n\ndata: last\n\ndata: 3\n\n: x\n";
+        for (then, rest) in
+            [(Then::Stop, "data: 3\n\n: x\n"), (Then::PutBack, "data: last\n\ndata: 3\n\n: x\n")]
+        {
+            // Within one chunk, and in one that ends what another began.
+            for cut in [0, 12] {
+                let (mut decoder, mut seen) = (Decoder::default(), 0);
+                for chunk in [&stream[..cut], &stream[cut..]] {
+                    let sink = |event: Event<'_>| {
+                        seen += 1;
+                        if *event.data == *b"last" { then } else { Then::GoOn }
+                    };
+                    decoder.push_until(chunk, sink).unwrap();
+                }
+                assert_eq!((seen, decoder.unfinished()), (2, rest.len()), "{then:?}, {cut}");
+            }
+        }
     }
 
     #[test]

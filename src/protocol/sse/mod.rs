@@ -3,5 +3,5 @@
 mod decode;
 mod encode;
 
-pub use decode::{Decoder, Event, TooLong};
+pub use decode::{Decoder, Event, Then, TooLong};
 pub use encode::{write_event, write_named_event};
