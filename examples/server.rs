@@ -37,7 +37,7 @@ async fn main() -> Result<(), BoxError> {
     let url = format!("http://{}", listener.local_addr()?);
     let ready = Arc::new(AtomicBool::new(true));
     let keys = config.api_keys.iter().map(|key| key.expose().to_owned()).collect();
-    let pages = Pages { ready: ready.clone(), metrics: None, keys };
+    let pages = Pages { ready: ready.clone(), keys, ..Pages::default() };
     let app = axum::Router::new()
         .route("/hello", get(|| async { "a route of this app\n" }))
         .merge(router(Gateway::from_config(&config)?, pages));

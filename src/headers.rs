@@ -31,14 +31,17 @@ const NOT_FOR_CLIENTS: [HeaderName; 8] = [
     header::SERVER,
 ];
 
-/// Removes from an upstream's answer what must not reach a client.
+/// Headers that are of this connection only because it says so.
+pub(crate) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok())
+}
+
+/// Removes from an upstream's answer what must not reach a client. Which web pages may read an answer is not the
+/// upstream's to say: this server is another.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+    let named: Vec<HeaderName> = named_by_connection(headers)
+        .chain(headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned())
         .collect();
     for name in HOP_BY_HOP.iter().chain(&NOT_FOR_CLIENTS).chain(&named) {
         headers.remove(name);
@@ -141,12 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn cookies_and_connection_headers_stay_behind() {
+    fn cookies_connection_headers_and_leave_for_web_pages_stay_behind() {
         let mut map = headers(&[
             ("connection", "close, x-private"),
             ("x-private", "1"),
             ("set-cookie", "a=b"),
             ("transfer-encoding", "chunked"),
+            ("access-control-allow-origin", "*"),
             ("request-id", "req_1"),
         ]);
         strip_response(&mut map);

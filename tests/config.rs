@@ -3,30 +3,16 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use support::client::{Client, get, with};
 use support::gateway::api;
+use support::program::{aiproxy, file, start};
 use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
 use support::{Protocol, native};
-
-/// The program, with nothing in its environment that could matter.
-fn aiproxy(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_aiproxy"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    command
-}
-
-/// A file of this test's own.
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, text).unwrap();
-    path
-}
 
 fn check(path: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
@@ -132,36 +118,6 @@ fn an_unknown_command_or_option_is_an_error() {
         let output = aiproxy(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
-}
-
-/// The running program; it ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Perhaps it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts the program and waits until it says where it listens.
-fn start(arguments: &[&str]) -> (Running, SocketAddr, BufReader<std::process::ChildStderr>) {
-    started(aiproxy(arguments))
-}
-
-fn started(mut command: Command) -> (Running, SocketAddr, BufReader<std::process::ChildStderr>) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let running = Running(child);
-    let mut line = String::new();
-    while !line.contains("listening") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended before it listened");
-    }
-    let address = line.split("address=\"").nth(1).and_then(|rest| rest.split('"').next());
-    let address = address.unwrap_or_else(|| panic!("{line}")).parse().unwrap();
-    (running, address, log)
 }
 
 async fn serving(name: &str) -> (Upstream, PathBuf) {

@@ -64,7 +64,9 @@ async fn every_fault_comes_to_what_the_table_says() {
 /// Upstreams close connections that were idle for a while, and a request may meet that on its way.
 #[tokio::test]
 async fn an_idle_connection_that_closes_as_it_is_used_is_no_failure() {
-    for (protocol, resets) in Protocol::ALL.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)]) {
+    for (protocol, resets) in
+        Protocol::ALL.into_iter().flat_map(|protocol| [(protocol, false), (protocol, true)])
+    {
         let lost = move || if resets { Answer::default().reset() } else { Answer::none() };
         let sound = move |number: usize| match number {
             1 => lost(),
@@ -72,7 +74,8 @@ async fn an_idle_connection_that_closes_as_it_is_used_is_no_failure() {
         };
         let provider = Upstream::start(move |number, _| sound(number)).await;
         let policy = BreakerPolicy { failures: 1, open_for: Duration::from_secs(60) };
-        let served = Served::start(gateway([upstream("only", protocol, &provider.url()).breaker(policy)])).await;
+        let served =
+            Served::start(gateway([upstream("only", protocol, &provider.url()).breaker(policy)])).await;
         let http = Client::new(served.addr);
         for asked in [1, 3, 4] {
             let reply = http.send(Talk::new("m", "Hi").request(protocol)).await;
@@ -116,7 +119,9 @@ async fn play(rows: Vec<Row>, is_deep: bool) -> BTreeMap<String, Vec<String>> {
 fn words(panic: Box<dyn std::any::Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(words) => *words,
-        Err(panic) => panic.downcast::<&str>().map_or_else(|_| "a panic".to_owned(), |words| (*words).to_owned()),
+        Err(panic) => {
+            panic.downcast::<&str>().map_or_else(|_| "a panic".to_owned(), |words| (*words).to_owned())
+        }
     }
 }
 

@@ -5,12 +5,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-mod fields {
-    pub mod anthropic;
-    pub mod gemini;
-    pub mod openai;
-    pub mod responses;
-}
+mod fields;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -20,19 +15,9 @@ use aiproxy::protocol::canonical::{Exchange, Losses};
 use aiproxy::protocol::{
     Endpoint, Operation, Protocol, RequestError, Target, decode_request, encode_request,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use support::translations::{keep_recorded, keep_translated};
-
-/// A field as the client spells it, and members that hold it. They replace those of the plain request.
-pub type Field = (&'static str, Value);
-
-/// Where the field stands inside of something: the members without it and with it.
-#[must_use]
-pub fn beside(without: Value, mut with: Value) -> Value {
-    with["without"] = without;
-    with
-}
 
 /// The models in whose name the page is written: each takes the sampling parameters.
 const MODELS: [(Protocol, &str); 4] = [
@@ -77,19 +62,13 @@ fn the_published_table_of_losses_is_what_the_code_does() {
 fn page() -> String {
     let mut page = HEAD.to_owned();
     for client in Protocol::ALL {
-        let fields = match client {
-            Protocol::Anthropic => fields::anthropic::all(),
-            Protocol::OpenAi => fields::openai::all(),
-            Protocol::Responses => fields::responses::all(),
-            Protocol::Gemini => fields::gemini::all(),
-        };
         let upstreams: Vec<_> = MODELS.iter().filter(|(upstream, _)| *upstream != client).collect();
         let _ = write!(page, "\n## From {}\n\n| field |", title(client));
         for (upstream, _) in &upstreams {
             let _ = write!(page, " to {} |", title(*upstream));
         }
         page += "\n| --- | --- | --- | --- |\n";
-        for (label, members) in fields {
+        for (label, members) in fields::of(client) {
             let _ = write!(page, "| {} |", label.replace('|', "\\|"));
             for (upstream, model) in &upstreams {
                 let _ = write!(page, " {} |", fate(client, *upstream, model, label, &members));
@@ -109,30 +88,10 @@ fn title(protocol: Protocol) -> &'static str {
     }
 }
 
-fn plain(client: Protocol) -> Value {
-    match client {
-        Protocol::Anthropic => {
-            json!({"model": "m", "max_tokens": 2000, "messages": [{"role": "user", "content": "Hello"}]})
-        }
-        Protocol::OpenAi => json!({"model": "m", "messages": [{"role": "user", "content": "Hello"}]}),
-        Protocol::Responses => json!({"model": "m", "input": "Hello"}),
-        Protocol::Gemini => json!({"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}),
-    }
-}
-
 /// In words, what the translation does to a request that has the field.
 fn fate(client: Protocol, upstream: Protocol, model: &str, label: &str, members: &Value) -> String {
-    let mut members = members.clone();
-    let without = members.as_object_mut().unwrap().remove("without").unwrap_or_else(|| json!({}));
-    let request = |members: &Value| {
-        let mut request = plain(client);
-        for (key, value) in members.as_object().unwrap() {
-            request[key] = value.clone();
-        }
-        request
-    };
-    let (plain, usual) = translate(client, upstream, model, &request(&without)).unwrap();
-    let with = request(&members);
+    let (without, with) = fields::requests(client, members);
+    let (plain, usual) = translate(client, upstream, model, &without).unwrap();
     match translate(client, upstream, model, &with) {
         Err(RequestError::Unsupported(_)) => "**refused**".to_owned(),
         Err(error) => panic!("{label} to {upstream}: not a valid example: {error}"),

@@ -113,7 +113,8 @@ fn host_and_port(text: &str) -> Result<(Option<String>, u16), String> {
     Ok((host, port))
 }
 
-fn host(text: &str) -> Result<String, String> {
+/// An IP address, without brackets, or a host name.
+pub(super) fn host(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
     if let Some(inner) = bare.or(text.contains(':').then_some(text)) {
         if inner.parse::<Ipv6Addr>().is_ok() {

@@ -50,6 +50,9 @@ pub struct Config {
     pub address: Address,
     /// Whether other machines may reach a gateway without `api_keys`. Default false.
     pub allow_public_without_keys: bool,
+    /// Names under which the gateway may be asked besides those of this machine; `*` is any. Default: none, and any where
+    /// other machines can reach the address.
+    pub allowed_hosts: Vec<String>,
     /// The keys that clients must show, without duplicates; empty when none is configured.
     pub api_keys: Vec<Secret>,
     /// The output limit where an upstream's protocol demands one and the client gave none.
@@ -113,6 +116,7 @@ impl Default for Config {
         Config {
             address: Address::default(),
             allow_public_without_keys: false,
+            allowed_hosts: Vec::new(),
             api_keys: Vec::new(),
             default_max_tokens: None,
             strict: false,

@@ -14,7 +14,7 @@ use super::sections::{
     Timeouts,
 };
 use super::words::{closest, one_of};
-use super::{Config, failover, server, tree, units, upstream};
+use super::{Config, address, failover, server, tree, units, upstream};
 use crate::layer::fetch_media::{FetchPolicy, IpNet};
 use crate::protocol::{ClientDialect, Reach};
 
@@ -69,6 +69,7 @@ pub(super) fn config(map: &Map<'_>) -> Config {
 fn address_and_keys(map: &Map<'_>, config: &mut Config) {
     let (address, host) = Address::read(map);
     config.allow_public_without_keys = boolean(map, "allow_public_without_keys", false);
+    config.allowed_hosts = map.get("allowed_hosts").map(|field| hosts(&field)).unwrap_or_default();
     let keys = map.one_of(&["api-key", "api_key", "api_keys"]);
     config.api_keys = keys
         .as_ref()
@@ -85,6 +86,16 @@ fn address_and_keys(map: &Map<'_>, config: &mut Config) {
 }
 
 // === values ===
+
+/// Names of hosts, without a port; `*` is any.
+fn hosts(field: &Field<'_>) -> Vec<String> {
+    const HOST: &str = "a host name or IP address without a port, or `*`";
+    let parse = |text: &str| match text {
+        "*" => Ok(text.to_owned()),
+        _ => address::host(text).map_err(|_| format!("must be {HOST}")),
+    };
+    field.items().iter().filter_map(|item| item.parsed(HOST, parse)).collect()
+}
 
 /// One secret or several, without duplicates; an empty list is a problem, not "none".
 pub(super) fn secrets(field: &Field<'_>, advice: &str) -> Vec<Secret> {

@@ -20,10 +20,11 @@ use crate::layer::health::{Health, Watched};
 use crate::layer::model_filter::matches;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
-    CollectLayer, ContinuationLayer, CredentialsLayer, FetchMediaLayer, InFlightLimit, InFlightLimitLayer,
-    KeepAlive, Metrics, MetricsLayer, ModelFallbackLayer, ModelFilter, ModelFilterLayer, ModelMapLayer,
-    MustStreamLayer, PrefillFilter, PrefillFilterLayer, RequestIdLayer, RequireApiKey, RequireApiKeyLayer,
-    Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer, TranslateLayer, UsageLayer,
+    CollectLayer, ContinuationLayer, CredentialsLayer, FetchMediaLayer, HostCheck, InFlightLimit,
+    InFlightLimitLayer, KeepAlive, Metrics, MetricsLayer, ModelFallbackLayer, ModelFilter, ModelFilterLayer,
+    ModelMapLayer, MustStreamLayer, PrefillFilter, PrefillFilterLayer, RequestIdLayer, RequireApiKey,
+    RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer, TranslateLayer,
+    UsageLayer,
 };
 use crate::payload::Payload;
 use crate::protocol::{Capabilities, ClientDialect, Protocol};
@@ -32,7 +33,9 @@ use crate::upstream::HttpClient;
 /// The whole stack.
 pub(super) type Stack = Metrics<
     SetRequestId<
-        AccessLog<Respond<RequireApiKey<LoadShed<InFlightLimit<Collect<KeepAlive<InnerService>>>>>>>,
+        AccessLog<
+            Respond<HostCheck<RequireApiKey<LoadShed<InFlightLimit<Collect<KeepAlive<InnerService>>>>>>>,
+        >,
     >,
 >;
 
@@ -43,6 +46,7 @@ type PooledUpstream = ModelFilter<PrefillFilter<CircuitBreaker<Leaf<InnerService
 pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
     let Builder {
         upstreams,
+        host_check,
         keys,
         max_body_size,
         body_timeout,
@@ -100,6 +104,8 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         .layer(AccessLogLayer::new())
         // Below here errors are typed; above, everything is an answer.
         .layer(RespondLayer::new().client_dialect(client_dialect))
+        // Which host is asked, before anything else is asked.
+        .layer(host_check)
         // Keys and limits before a byte of the body is buffered for a stranger.
         .layer(RequireApiKeyLayer::new(&keys))
         .layer(LoadShedLayer::new())

@@ -26,7 +26,7 @@ use crate::body::Body;
 use crate::error::{BoxError, Error};
 use crate::layer::failover::FailoverPolicy;
 use crate::layer::health::Health;
-use crate::layer::{KeepAliveLayer, StateStore, metrics};
+use crate::layer::{HostCheckLayer, KeepAliveLayer, StateStore, metrics};
 use crate::payload::Payload;
 use crate::protocol::ClientDialect;
 
@@ -142,6 +142,7 @@ type WrapUpstream = Box<dyn Fn(InnerService) -> InnerService + Send>;
 /// Builds a [`Gateway`].
 pub struct Builder {
     upstreams: Vec<UpstreamSpec>,
+    host_check: HostCheckLayer,
     keys: Vec<String>,
     max_body_size: usize,
     body_timeout: Option<Duration>,
@@ -163,6 +164,7 @@ impl Default for Builder {
     fn default() -> Self {
         Builder {
             upstreams: Vec::new(),
+            host_check: HostCheckLayer::none(),
             keys: Vec::new(),
             max_body_size: 64 << 20,
             body_timeout: Some(Duration::from_secs(30)),
@@ -187,6 +189,13 @@ impl Builder {
     #[must_use]
     pub fn upstream(mut self, upstream: UpstreamSpec) -> Self {
         self.upstreams.push(upstream);
+        self
+    }
+
+    /// Under which names the gateway may be asked. Default: any, and no matter by whose page.
+    #[must_use]
+    pub fn host_check(mut self, check: HostCheckLayer) -> Self {
+        self.host_check = check;
         self
     }
 

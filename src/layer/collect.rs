@@ -126,6 +126,9 @@ where
         let start = match endpoint(&parts) {
             Err(error) => Err(error),
             Ok(_) if too_large => Err(too_long(limit)),
+            Ok(_) if !is_framed(&parts) => {
+                Err(Error::request(FaultKind::InvalidRequest, "transfer-encoding: must be chunked, once"))
+            }
             Ok(endpoint) => decoder(&mut parts, limit).map(|decoder| (endpoint, decoder)),
         };
         match start {
@@ -163,6 +166,13 @@ fn endpoint(parts: &http::request::Parts) -> Result<Endpoint, Error> {
         return Err(Error::request(FaultKind::Method, "use POST here"));
     }
     Ok(endpoint)
+}
+
+/// Servers read chunks, and pass on what any other coding has left of the body.
+fn is_framed(parts: &http::request::Parts) -> bool {
+    let mut codings = parts.headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 /// What is to undo the body's coding, of which no layer inward is told.

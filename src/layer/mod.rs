@@ -8,6 +8,7 @@
 //! | [`RequestIdLayer`] | a name for each request |
 //! | [`AccessLogLayer`] | one line per request |
 //! | [`RespondLayer`] | errors become answers in the client's protocol |
+//! | [`HostCheckLayer`] | no web page of another site |
 //! | [`RequireApiKeyLayer`] | known clients only |
 //! | [`InFlightLimitLayer`] | requests under way |
 //! | [`CollectLayer`] | the body, read once: `Request<B>` → `Request<Payload>` |
@@ -39,6 +40,7 @@ pub mod failover;
 #[cfg(feature = "client")]
 pub mod fetch_media;
 pub mod health;
+pub mod host_check;
 pub mod in_flight_limit;
 pub mod keep_alive;
 pub mod metrics;
@@ -65,6 +67,7 @@ pub use credentials::{Credentials, CredentialsLayer};
 #[cfg(feature = "client")]
 pub use fetch_media::{FetchMedia, FetchMediaLayer};
 pub use health::BreakerPolicy;
+pub use host_check::{HostCheck, HostCheckLayer};
 pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
 pub use keep_alive::{KeepAlive, KeepAliveLayer};
 pub use metrics::{Metrics, MetricsLayer};

@@ -67,9 +67,10 @@ impl KeepAlive {
             (Protocol::Gemini, _) => Bytes::from_static(b"\n"),
             // T014: only events count with agents; but before the first there is no number to give one.
             (Protocol::Responses, Some(number)) => {
+                let number = number.saturating_add(1);
                 self.added += 1;
-                self.number = Some(number + 1);
-                keepalive_event(number + 1).into()
+                self.number = Some(number);
+                keepalive_event(number).into()
             }
             (Protocol::Responses | Protocol::OpenAi, _) => Bytes::from_static(b": ka\n\n"),
         })
@@ -86,7 +87,10 @@ fn renumbered(events: &[u8], added: u64) -> Bytes {
             && let Some(number) = json.get(span.clone()).and_then(number)
         {
             let start = at + (line.len() - json.len());
-            edits.push((start + span.start..start + span.end, (number + added).to_string().into_bytes()));
+            edits.push((
+                start + span.start..start + span.end,
+                number.saturating_add(added).to_string().into_bytes(),
+            ));
         }
         at += line.len();
     }
@@ -159,5 +163,14 @@ mod tests {
             assert_eq!(keep_alive.sign().unwrap(), sign);
         }
         assert_eq!(keep_alive.pass([event(8), event(9)].concat().into()), [event(10), event(11)].concat());
+    }
+
+    #[test]
+    fn a_count_that_has_reached_its_end_stays_there() {
+        let mut keep_alive = KeepAlive::new(Protocol::Responses);
+        let last = format!("data: {{\"sequence_number\":{}}}\n\n", u64::MAX);
+        assert_eq!(keep_alive.pass(last.clone().into()), last);
+        assert!(keep_alive.sign().is_some());
+        assert_eq!(keep_alive.pass(last.clone().into()), last);
     }
 }

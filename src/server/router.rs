@@ -1,5 +1,6 @@
 //! The routes: pages of the server's own, and the gateway for everything else.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -15,12 +16,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{health, models};
 use crate::gateway::Gateway;
-use crate::layer::{RequireApiKeyLayer, RespondLayer};
+use crate::layer::{HostCheckLayer, RequireApiKeyLayer, RespondLayer};
 use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::{Protocol, render_error};
 
 /// What the server's own pages need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct Pages {
     /// Whether new requests are welcome: `/readyz`. Default false.
     pub ready: Arc<AtomicBool>,
@@ -28,6 +29,25 @@ pub struct Pages {
     pub metrics: Option<(String, PrometheusHandle)>,
     /// The client keys that the model lists ask for, too; none: everybody may read them.
     pub keys: Vec<String>,
+    /// Under which names all of these may be asked for. Default: any. The gateway's own is
+    /// [`Builder::host_check`](crate::gateway::Builder::host_check).
+    pub host_check: HostCheckLayer,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Keys are secrets.
+        f.debug_struct("Pages")
+            .field("ready", &self.ready)
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Pages { ready: Arc::default(), metrics: None, keys: Vec::new(), host_check: HostCheckLayer::none() }
+    }
 }
 
 /// What handlers share.
@@ -47,6 +67,7 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
     let listing = ServiceBuilder::new()
         .layer(middleware::from_fn(models::note_shape))
         .layer(RespondLayer::new())
+        .layer(pages.host_check.clone())
         .layer(RequireApiKeyLayer::new(&pages.keys));
     // A POST to the same paths is a Gemini request, and keeps its key until the gateway has seen it.
     let list = || get(models::list).layer(listing.clone()).fallback_service(gateway.clone());
@@ -58,17 +79,19 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
         .route("/models/{*id}", show())
         .route("/v1/models/{*id}", show())
         .route("/v1beta/models/{*id}", show());
-    let mut router = Router::new()
-        .merge(lists)
+    let mut own = Router::new()
         .route("/", get(root))
         .route("/api/hello", get(root))
         .route("/health", get(health::health))
         .route("/healthz", get(health::health))
         .route("/readyz", get(health::ready));
     if let Some(path) = metrics_path {
-        router = router.route(&path, get(metrics_page));
+        own = own.route(&path, get(metrics_page));
     }
-    router
+    let own = own.layer(ServiceBuilder::new().layer(RespondLayer::new()).layer(pages.host_check));
+    Router::new()
+        .merge(lists)
+        .merge(own)
         .with_state(app)
         .fallback_service(gateway)
         // A bug in one request is that request's failure only.

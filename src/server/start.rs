@@ -19,7 +19,8 @@ use super::router::{Pages, router};
 use super::{admin, demo, log};
 use crate::config::{self, Config};
 use crate::error::BoxError;
-use crate::gateway::Gateway;
+use crate::gateway::Builder;
+use crate::layer::HostCheckLayer;
 use crate::layer::metrics::names;
 use crate::simulator::{SimulateArgs, Simulator};
 
@@ -75,7 +76,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let gateway = Gateway::from_config(config)?;
+    let gateway = Builder::from_config(config)?.host_check(host_check(config)).build()?;
     let address = &config.address;
     let listener = TcpListener::bind((address.host.as_str(), address.port))
         .await
@@ -92,6 +93,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         ready: ready.clone(),
         metrics: recorder.map(|handle| (config.metrics.path.clone(), handle)),
         keys: config.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
+        host_check: host_check(config),
     };
     let service = Front { gateway: gateway.clone(), pages: router(gateway, pages) };
     let limits = limits(&config.server);
@@ -152,6 +154,14 @@ fn limits(server: &config::Server) -> Limits {
         header_timeout: server.header_timeout,
         write_timeout: server.write_timeout,
     }
+}
+
+/// An address that only this machine can reach has this machine's names, and those that proxies before it go by. Nobody
+/// knows how a public one is called, unless its configuration says so.
+fn host_check(config: &Config) -> HostCheckLayer {
+    let check = HostCheckLayer::new().allow(&config.allowed_hosts).same_site(config.api_keys.is_empty());
+    let is_known = config.address.is_loopback() || !config.allowed_hosts.is_empty();
+    if is_known { check } else { check.allow(["*"]) }
 }
 
 fn announce(config: &Config, origin: &Origin, address: &str) {

@@ -21,6 +21,7 @@ use url::Url;
 use super::api::{self, ApiType};
 use super::connection;
 use super::connector::Connector;
+use super::secrets::Secrets;
 use crate::error::{BoxError, Error, Stage};
 use crate::payload::Payload;
 use crate::protocol::canonical::{ErrorView, FaultKind};
@@ -227,6 +228,7 @@ impl Service<Request<Payload>> for HttpClient {
         let shared = self.shared.clone();
         Box::pin(async move {
             let outgoing = outgoing?;
+            let secrets = Secrets::of(outgoing.headers());
             let again = outgoing.clone();
             let sent = match shared.pools.send(outgoing)?.await {
                 // It had been idle, and was closed as the request was on its way: no failure of the upstream's.
@@ -235,6 +237,9 @@ impl Service<Request<Payload>> for HttpClient {
             };
             let mut response = sent.map_err(transport)?;
             connection::note(&mut response);
+            if let Some(secrets) = secrets {
+                response.extensions_mut().insert(secrets);
+            }
             Ok(response.map(|inner| ResponseBody { inner }))
         })
     }

@@ -7,6 +7,7 @@ mod client;
 mod connection;
 #[cfg(feature = "client")]
 mod connector;
+pub(crate) mod secrets;
 
 pub use api::ApiType;
 #[cfg(feature = "client")]
@@ -15,3 +16,4 @@ pub(crate) use client::USER_AGENT;
 pub use client::{HttpClient, HttpClientBuilder, ResponseBody};
 #[cfg(feature = "client")]
 pub(crate) use connector::tls;
+pub use secrets::Secrets;

@@ -28,10 +28,16 @@ pub async fn play(row: &Row, cell: Cell, elsewhere: &str) -> Result<(), String> 
     let expected = expected(row.effect, row.stage, cell.mode);
     // Where no other upstream is asked, it makes no difference that there is one.
     if let Outcome::Error(_) = expected.alone {
-        Setting::new(row, cell, elsewhere, false).await.run(expected.alone, expected.rests).await
+        Setting::new(row, cell, elsewhere, false)
+            .await
+            .run(expected.alone, expected.rests)
+            .await
             .map_err(|wrong| format!("alone: {wrong}"))?;
     }
-    Setting::new(row, cell, elsewhere, true).await.run(expected.beside, expected.rests).await
+    Setting::new(row, cell, elsewhere, true)
+        .await
+        .run(expected.beside, expected.rests)
+        .await
         .map_err(|wrong| format!("beside another: {wrong}"))
 }
 

@@ -38,7 +38,8 @@ pub fn judge(
     if text.contains(mark(Who::First)) && text.contains(mark(Who::Second)) {
         return Err("two upstreams in one answer".to_owned());
     }
-    let content_type = reply.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        reply.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if reply.status == 200 && mode == Mode::Streaming {
         if !content_type.starts_with("text/event-stream") {
             return Err(format!("a stream called {content_type}"));
@@ -79,7 +80,9 @@ fn whole(answer: &Answer) -> Result<Outcome, String> {
     let arguments = json!({"city": "Zürich", "days": 3});
     let calls = [("weather", &arguments)];
     match who {
-        Some(who) if answer.finish == Finish::Calls && answer.named_calls() == calls => Ok(Outcome::Whole(who)),
+        Some(who) if answer.finish == Finish::Calls && answer.named_calls() == calls => {
+            Ok(Outcome::Whole(who))
+        }
         _ => Err(format!("not all of an answer: {answer:?}")),
     }
 }
@@ -99,7 +102,8 @@ fn stream(client: Protocol, is_relayed: bool, text: &str) -> Result<Outcome, Str
     if (errors, ends) != (1, 0) {
         return Err(format!("{errors} errors and {ends} ends"));
     }
-    let kind = [&error["type"], &error["code"], &error["status"]].map(|kind| kind.as_str().unwrap_or_default());
+    let kind =
+        [&error["type"], &error["code"], &error["status"]].map(|kind| kind.as_str().unwrap_or_default());
     if kind.iter().any(|kind| ["invalid_request_error", "INVALID_ARGUMENT"].contains(kind)) {
         return Err(format!("the client is blamed: {error}"));
     }
@@ -120,7 +124,8 @@ fn read(client: Protocol, is_relayed: bool, text: &str) -> Result<Vec<Event>, St
             Protocol::OpenAi => &["data: {", "data: [DONE]", ": "],
             Protocol::Gemini => &["data: {"],
         };
-        let odd = text.split('\n').find(|line| !line.is_empty() && !known.iter().any(|k| line.starts_with(k)));
+        let odd =
+            text.split('\n').find(|line| !line.is_empty() && !known.iter().any(|k| line.starts_with(k)));
         if let Some(odd) = odd.or(text.contains('\r').then_some("CR")) {
             return Err(format!("a line that not all clients can read: {odd}"));
         }

@@ -23,7 +23,8 @@ pub fn text(who: Who) -> String {
 
 /// The same answer, made by another: text and ids.
 fn made_by(who: Who, text: &str) -> String {
-    let ids = [("msg_01", "msg_77"), ("chatcmpl-1", "chatcmpl-7"), ("resp_1", "resp_7"), ("\"r1\"", "\"r7\"")];
+    let ids =
+        [("msg_01", "msg_77"), ("chatcmpl-1", "chatcmpl-7"), ("resp_1", "resp_7"), ("\"r1\"", "\"r7\"")];
     match who {
         Who::First => text.to_owned(),
         Who::Second => ids

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Field, beside};
+use super::{Field, beside};
 
 const PNG: &str = "iVBORw0KGgo=";
 

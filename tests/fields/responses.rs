@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Field, beside};
+use super::{Field, beside};
 
 const PNG: &str = "data:image/png;base64,iVBORw0KGgo=";
 const PDF: &str = "data:application/pdf;base64,JVBERi0=";

@@ -7,6 +7,7 @@ pub mod compress;
 pub mod gateway;
 pub mod native;
 pub mod odd;
+pub mod program;
 pub mod recorded;
 pub mod series;
 pub mod talk;

@@ -67,6 +67,7 @@ fn the_values_of_the_example_are_the_defaults() {
     let (example, default) = (config(EXAMPLE), Config::default());
     assert_eq!(example.address, default.address);
     assert_eq!(example.allow_public_without_keys, default.allow_public_without_keys);
+    assert_eq!(example.allowed_hosts, default.allowed_hosts);
     assert_eq!(example.default_max_tokens, default.default_max_tokens);
     assert_eq!(example.strict, default.strict);
     assert_eq!(

@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use super::watch::{Begun, Watch};
 use crate::error::{BoxError, Clock, Error, Stage};
 use crate::layer::metrics::names;
+use crate::protocol::canonical::ErrorView;
 use crate::silence::Silence;
+use crate::upstream::secrets::{self, Secrets};
 
 /// How long the end of a body is waited for whose answer has ended: its connection can be used again, but an upstream
 /// that holds it open must not hold up the client.
@@ -34,6 +36,15 @@ pin_project! {
 struct Rest<B> {
     body: Pin<Box<B>>,
     watch: Box<Watch>,
+    secrets: Option<Secrets>,
+}
+
+impl<B> Rest<B> {
+    /// What the upstream told of a failure.
+    fn reported(&self, mut view: Box<ErrorView>) -> Error {
+        secrets::cross_out_of(self.secrets.as_ref(), &mut view);
+        Error::Codec(view)
+    }
 }
 
 /// Bytes on their way to the client, untouched and in order. The start of an event waits for its end:
@@ -79,6 +90,14 @@ impl Passing {
         }
     }
 
+    /// Crosses secrets out of what stands here: an upstream's words on a failure, as a rule.
+    fn cross_out(&mut self, secrets: Option<&Secrets>) {
+        let all: Vec<u8> = self.whole.iter().flatten().copied().collect();
+        if let Some(less) = secrets::cross_out(secrets, &all) {
+            self.whole = VecDeque::from([Bytes::from(less)]);
+        }
+    }
+
     fn pop(&mut self) -> Option<Bytes> {
         self.whole.pop_front()
     }
@@ -94,13 +113,15 @@ impl<B> ResponseBody<B> {
         held: VecDeque<Bytes>,
         body: Pin<Box<B>>,
         watch: Box<Watch>,
+        secrets: Option<Secrets>,
         content_gap: Option<Duration>,
     ) -> Self {
         let mut passing =
             Passing { torn_len: held.iter().map(Bytes::len).sum(), torn: held, ..Passing::default() };
         passing.push(Bytes::new(), watch.unfinished());
         let silence = Silence::new(content_gap);
-        ResponseBody { passing, rest: Some(Rest { body, watch }), failure: None, silence, lingers: false }
+        let rest = Some(Rest { body, watch, secrets });
+        ResponseBody { passing, rest, failure: None, silence, lingers: false }
     }
 }
 
@@ -150,7 +171,9 @@ where
             match frame {
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    *this.failure = match rest.watch.push(&data) {
+                    let begun = rest.watch.push(&data);
+                    this.passing.push(data, rest.watch.unfinished());
+                    *this.failure = match begun {
                         Begun::No | Begun::Over => None,
                         Begun::Yes => {
                             this.silence.as_mut().end();
@@ -159,12 +182,12 @@ where
                         // The upstream's own error event reaches a relayed client as it is; the stream is
                         // a failure all the same, and ends here.
                         Begun::Error(view) => {
-                            let event = Bytes::new();
-                            Some(Error::Stream { error: Box::new(reported(*view)), event })
+                            this.passing.cross_out(rest.secrets.as_ref());
+                            let error = Box::new(rest.reported(view));
+                            Some(Error::Stream { error, event: Bytes::new() })
                         }
-                        Begun::Spoilt(view) => Some(rest.watch.end_with(reported(*view))),
+                        Begun::Spoilt(view) => Some(rest.watch.end_with(rest.reported(view))),
                     };
-                    this.passing.push(data, rest.watch.unfinished());
                 }
                 // All was said: how the connection ends is no concern of the client's.
                 Some(Err(_)) if rest.watch.may_end() => {
@@ -174,7 +197,7 @@ where
                 Some(Err(error)) => *this.failure = Some(rest.watch.end_with(error)),
                 None => {
                     *this.failure = match rest.watch.finish() {
-                        Begun::Error(view) | Begun::Spoilt(view) => Some(reported(*view)),
+                        Begun::Error(view) | Begun::Spoilt(view) => Some(rest.reported(view)),
                         begun if rest.watch.may_end() => {
                             if !matches!(begun, Begun::Over) {
                                 this.passing.close();
@@ -217,8 +240,4 @@ pub(super) fn stalled(clock: Clock) -> Error {
     let stage = if clock == Clock::FirstContent { "first_content" } else { "content" };
     metrics::counter!(names::STREAM_STALLS, "stage" => stage).increment(1);
     Error::Timeout(clock)
-}
-
-fn reported(view: crate::protocol::canonical::ErrorView) -> Error {
-    Error::Codec(Box::new(view))
 }

@@ -18,6 +18,7 @@ use crate::layer::request_id::RequestId;
 use crate::layer::tally::{Tally, Told};
 use crate::protocol::{Operation, Protocol};
 use crate::silence::Silence;
+use crate::upstream::Secrets;
 
 pin_project! {
     /// Response future of [`Classify`](super::Classify).
@@ -129,7 +130,9 @@ where
                         let events = HeaderValue::from_static("text/event-stream");
                         answer.head.headers.insert(header::CONTENT_TYPE, events);
                     }
-                    let body = ResponseBody::stream(held, answer.body, watch, this.settings.content_gap);
+                    let secrets = answer.head.extensions.remove::<Secrets>();
+                    let body =
+                        ResponseBody::stream(held, answer.body, watch, secrets, this.settings.content_gap);
                     return Poll::Ready(Ok(Response::from_parts(answer.head, body)));
                 }
             }

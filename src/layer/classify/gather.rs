@@ -15,6 +15,7 @@ use crate::joined::Joined;
 use crate::layer::tally::Tally;
 use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
 use crate::protocol::{Operation, Protocol, json, parse_error, read_usage, usage_keys};
+use crate::upstream::secrets::{self, Secrets};
 
 /// An error answer is read so far, and no further (T179).
 const ERROR_LIMIT: usize = 64 << 10;
@@ -51,8 +52,13 @@ impl Failure {
             Failure::Error(error) => error,
             Failure::Reported { protocol, status, body, view } => {
                 let headers = headers::error_headers(&head.headers);
+                let secrets = head.extensions.get::<Secrets>();
+                let body = secrets::cross_out(secrets, &body).map_or(body, Bytes::from);
                 Error::Upstream(Box::new(match view {
-                    Some(view) => UpstreamError::with_view(protocol, status, headers, body, *view),
+                    Some(mut view) => {
+                        secrets::cross_out_of(secrets, &mut view);
+                        UpstreamError::with_view(protocol, status, headers, body, *view)
+                    }
                     None => UpstreamError::new(protocol, status, headers, body),
                 }))
             }
@@ -232,7 +238,9 @@ fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<Usag
     }
     // Where the words are is a list; the counts and the feedback of Gemini are none.
     let is_answer = |(span, key): (&Option<json::Span>, &str)| match key {
-        "content" | "choices" | "output" | "candidates" => value(span).is_some_and(|value| value.starts_with(b"[")),
+        "content" | "choices" | "output" | "candidates" => {
+            value(span).is_some_and(|value| value.starts_with(b"["))
+        }
         _ => value(span).is_some(),
     };
     if !answer.iter().zip(keys(protocol, operation).into_iter().skip(1)).any(is_answer) {

@@ -141,7 +141,8 @@ fn note(begun: &mut Begun, signal: Signal) -> Then {
         Signal::Content => (Begun::Yes, Then::GoOn),
         Signal::Error(view) => (Begun::Error(Box::new(view)), Then::Stop),
         Signal::Unreadable => {
-            let view = ErrorView::new(FaultKind::BadUpstream, "the upstream sent an event that cannot be read");
+            let view =
+                ErrorView::new(FaultKind::BadUpstream, "the upstream sent an event that cannot be read");
             (Begun::Spoilt(Box::new(view)), Then::PutBack)
         }
         Signal::Over if matches!(begun, Begun::Yes) => return Then::PutBack,

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::{ApiType, anthropic, gemini, openai};
+use crate::headers::named_by_connection;
 use crate::payload::Payload;
 use crate::protocol::Operation;
 
@@ -29,6 +30,9 @@ impl ApiType {
             if passes(name.as_str()) {
                 out.append(name.clone(), value.clone());
             }
+        }
+        for name in named_by_connection(client) {
+            out.remove(name);
         }
         // The SDKs' own headers tell nothing about the account, and upstreams ask for them in support.
         for name in ["user-agent", "traceparent"] {

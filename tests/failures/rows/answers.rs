@@ -88,7 +88,8 @@ pub fn none() -> Vec<Row> {
             Answer::with_headers(503, &headers, compress("gzip", body.as_bytes()))
         }),
         Row::new("503 with half a stream", Stage::Head, Fails(503), |scene| {
-            let head = "HTTP/1.1 503 Busy\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+            let head =
+                "HTTP/1.1 503 Busy\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
             let half = crate::provider::events(scene.protocol);
             Answer::raw(head).frames(&half[..crate::provider::begun(scene.protocol)]).cut()
         }),
@@ -142,14 +143,14 @@ pub fn documents() -> Vec<Row> {
         document_row("connection reset", Fails(502), |all| sized(all.len()).bytes(half(all)).reset()),
         document_row("silence", Fails(504), |all| sized(all.len()).bytes(half(all)).stall())
             .timeouts("idle: 50ms"),
-        document_row("length too short", Fails(502), |all| {
-            sized(all.len() - 9).bytes(all.to_owned()).cut()
-        }),
+        document_row("length too short", Fails(502), |all| sized(all.len() - 9).bytes(all.to_owned()).cut()),
         document_row("length too long", Fails(502), |all| sized(all.len() + 9).bytes(all.to_owned()).cut()),
         document_row("chunked, without its last chunk", Fails(502), |all| {
-            Answer::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
-                .frame(half(all))
-                .cut()
+            Answer::raw(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+            )
+            .frame(half(all))
+            .cut()
         }),
         document_row("HTTP/1.0, cut", Fails(502), |all| {
             Answer::raw("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n").bytes(half(all)).cut()

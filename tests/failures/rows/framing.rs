@@ -20,7 +20,8 @@ pub fn odd() -> Vec<Row> {
         whole("a length, also of a stream", |scene| scene.whole(scene.body())),
         whole("chunks of one byte, and trailers", |scene| {
             let bytes = scene.body().into_bytes();
-            let chunks: Vec<u8> = bytes.iter().flat_map(|byte| [b'1', b'\r', b'\n', *byte, b'\r', b'\n']).collect();
+            let chunks: Vec<u8> =
+                bytes.iter().flat_map(|byte| [b'1', b'\r', b'\n', *byte, b'\r', b'\n']).collect();
             Answer::raw(scene.head("transfer-encoding: chunked\ntrailer: x-checksum"))
                 .bytes(chunks)
                 .bytes("0\r\nx-checksum: 7\r\n\r\n")
@@ -64,7 +65,9 @@ pub fn odd() -> Vec<Row> {
         stream("byte order mark", |scene| scene.whole(format!("\u{feff}{}", scene.body()))),
         stream("comments, ids, retry fields", |scene| {
             let noise = ": still here\n\nid: 7\nretry: 10\n\n\n";
-            scene.whole(events(scene.protocol).iter().map(|event| format!("{noise}{event}")).collect::<String>())
+            scene.whole(
+                events(scene.protocol).iter().map(|event| format!("{noise}{event}")).collect::<String>(),
+            )
         }),
         stream("no space after the colon", |scene| {
             scene.whole(scene.body().replace("data: ", "data:").replace("event: ", "event:"))
@@ -85,7 +88,9 @@ pub fn odd() -> Vec<Row> {
         })
         // The events of the Responses API are numbered.
         .of([Protocol::Anthropic, Protocol::OpenAi, Protocol::Gemini]),
-        stream("the last event without its blank line", |scene| scene.whole(scene.body().trim_end().to_owned())),
+        stream("the last event without its blank line", |scene| {
+            scene.whole(scene.body().trim_end().to_owned())
+        }),
         stream("the end twice", |scene| {
             let last = events(scene.protocol).pop().expect("an end");
             scene.whole(scene.body() + &last)

@@ -86,9 +86,11 @@ impl Row {
         let all = crate::support::pairs().enumerate();
         // Each client and each upstream once, and every relay.
         let is_few = self.is_costly && !is_deep;
-        all.filter(move |(number, _)| !is_few || number % 4 == number / 4 || number % 4 == (number / 4 + 1) % 4)
-            .map(|(_, pair)| pair)
-            .filter(|(_, upstream)| self.upstreams.contains(upstream))
+        all.filter(move |(number, _)| {
+            !is_few || number % 4 == number / 4 || number % 4 == (number / 4 + 1) % 4
+        })
+        .map(|(_, pair)| pair)
+        .filter(|(_, upstream)| self.upstreams.contains(upstream))
     }
 }
 

@@ -24,12 +24,11 @@ pub fn breaks() -> Vec<Row> {
             let can = |protocol: &Protocol| events_before(*protocol, stage).is_some();
             let upstreams: Vec<Protocol> = Protocol::ALL.into_iter().filter(can).collect();
             // A Chat answer is whole once its finish was told: the mark at the very end says nothing new.
-            let (whole, broken): (Vec<_>, Vec<_>) =
-                upstreams.into_iter().partition(|protocol| match stage {
-                    Stage::AfterTheEnd => true,
-                    Stage::AfterFinish => *protocol == Protocol::OpenAi && how.is_of_the_connection(),
-                    _ => false,
-                });
+            let (whole, broken): (Vec<_>, Vec<_>) = upstreams.into_iter().partition(|protocol| match stage {
+                Stage::AfterTheEnd => true,
+                Stage::AfterFinish => *protocol == Protocol::OpenAi && how.is_of_the_connection(),
+                _ => false,
+            });
             rows.extend([(Nothing, whole), (effect(how), broken)].into_iter().filter_map(
                 |(effect, upstreams)| {
                     let row = Row::new(how.title(), stage, effect, move |scene| how.stream(scene, stage));
@@ -80,7 +79,9 @@ fn lengths() -> Vec<Row> {
     };
     let long = |size: usize| format!("data: {{\"padding\":\"{}\"}}\n\n", "x".repeat(size));
     let endless = move |count: fn(Protocol) -> usize| {
-        move |scene: &crate::provider::Scene| scene.stream_until(count(scene.protocol)).frame(long(17 << 20)).end()
+        move |scene: &crate::provider::Scene| {
+            scene.stream_until(count(scene.protocol)).frame(long(17 << 20)).end()
+        }
     };
     let of_streams = |row: Row| row.in_modes(&Mode::OF_STREAMS);
     vec![
