@@ -87,6 +87,9 @@ impl Payload {
             Some(model) => model.clone(),
             None => Arc::from(read_model(&bytes, spans.model.as_ref())?),
         };
+        if !is_name(&model) {
+            return Err(invalid_model("model: must be a name of at most 256 characters"));
+        }
         let stream = match endpoint.stream {
             Some(stream) => stream,
             None => read_flag(&bytes, spans.stream.as_ref())?,
@@ -270,25 +273,27 @@ fn bad_json(bytes: &[u8], error: json::Error) -> Error {
     Error::Request(Box::new(view))
 }
 
+fn invalid_model(message: &str) -> Error {
+    Error::Request(Box::new(ErrorView {
+        param: Some("model".to_owned()),
+        ..ErrorView::new(FaultKind::InvalidRequest, message)
+    }))
+}
+
 fn read_model<'b>(bytes: &'b [u8], span: Option<&Span>) -> Result<std::borrow::Cow<'b, str>, Error> {
-    let invalid = |message: &str| {
-        Error::Request(Box::new(ErrorView {
-            param: Some("model".to_owned()),
-            ..ErrorView::new(FaultKind::InvalidRequest, message)
-        }))
-    };
     let Some(raw) = span.and_then(|span| bytes.get(span.clone())) else {
-        return Err(invalid("model: field required"));
+        return Err(invalid_model("model: field required"));
     };
-    let mut reader = json::Reader::from_bytes(raw).map_err(|_| invalid("model: invalid UTF-8"))?;
-    let model = reader.string().map_err(|_| invalid("model: must be a string"))?;
-    reader.end().map_err(|_| invalid("model: must be a string"))?;
-    let model = model.into_decoded();
-    // It becomes part of a URL, a log line and an error message.
-    if model.trim().is_empty() || model.len() > 256 || model.chars().any(char::is_control) {
-        return Err(invalid("model: must be a name of at most 256 characters"));
-    }
-    Ok(model)
+    let mut reader = json::Reader::from_bytes(raw).map_err(|_| invalid_model("model: invalid UTF-8"))?;
+    let model = reader.string().map_err(|_| invalid_model("model: must be a string"))?;
+    reader.end().map_err(|_| invalid_model("model: must be a string"))?;
+    Ok(model.into_decoded())
+}
+
+/// It becomes part of a URL, where two dots are a folder, of a log line and of an error message.
+fn is_name(model: &str) -> bool {
+    let is_empty = model.trim().is_empty() || matches!(model, "." | "..");
+    !is_empty && model.len() <= 256 && !model.chars().any(char::is_control)
 }
 
 fn read_flag(bytes: &[u8], span: Option<&Span>) -> Result<bool, Error> {

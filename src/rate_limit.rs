@@ -49,7 +49,7 @@ impl RateLimit {
 }
 
 fn body(view: &ErrorView) -> Option<UsedUp> {
-    let wait = match view.account_reset? {
+    let wait = match **view.account_reset.as_ref()? {
         AccountReset::In(wait) => wait,
         AccountReset::At(seconds) => clock::until_unix(seconds),
     };

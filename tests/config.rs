@@ -5,11 +5,11 @@ mod support;
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use support::client::{Client, get, with};
 use support::gateway::api;
-use support::program::{aiproxy, file, start};
+use support::program::{aiproxy, file, start, started};
 use support::talk::Talk;
 use support::upstream::{Answer, Upstream};
 use support::{Protocol, native};

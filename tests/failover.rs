@@ -44,6 +44,8 @@ enum Failure {
 
 impl Failure {
     const ANY: [Failure; 8] = [
+        // First, on a new connection: on one that has served, the request would be sent once more.
+        Failure::NoHead,
         Failure::Status(500),
         Failure::Status(429),
         Failure::Status(400),
@@ -51,7 +53,6 @@ impl Failure {
         Failure::Status(401),
         Failure::Status(529),
         Failure::Page,
-        Failure::NoHead,
     ];
     const OF_DOCUMENTS: [Failure; 3] = [Failure::ErrorIn200, Failure::Nonsense, Failure::HalfDocument];
     const OF_STREAMS: [Failure; 6] = [

@@ -73,7 +73,8 @@ async fn an_idle_connection_that_closes_as_it_is_used_is_no_failure() {
             _ => Answer::json(native::document(protocol)),
         };
         let provider = Upstream::start(move |number, _| sound(number)).await;
-        let policy = BreakerPolicy { failures: 1, open_for: Duration::from_secs(60) };
+        let policy =
+            BreakerPolicy { failures: 1, open_for: Duration::from_secs(60), ..BreakerPolicy::default() };
         let served =
             Served::start(gateway([upstream("only", protocol, &provider.url()).breaker(policy)])).await;
         let http = Client::new(served.addr);

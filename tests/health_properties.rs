@@ -79,8 +79,8 @@ impl Upstream {
         self.outcomes.lock().unwrap().push_back(outcome);
         let request =
             Request::post("/v1/chat/completions").body(Full::from(format!(r#"{{"model":"{model}"}}"#)));
-        let answer = self.service.clone().oneshot(request.unwrap());
-        let call = tokio::spawn(async move { answer.await?.into_body().collect().await.map(drop) });
+        let called = self.service.clone().oneshot(request.unwrap());
+        let call = tokio::spawn(async move { called.await?.into_body().collect().await.map(drop) });
         tokio::task::yield_now().await;
         let outcome = match end {
             End::Left => return call.abort(),

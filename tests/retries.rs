@@ -79,7 +79,8 @@ async fn a_hopeless_request_is_called_so_and_any_other_is_told_when_to_come_back
         }
 
         let refusing = Refusing::new();
-        let rests = BreakerPolicy { failures: 1, open_for: Duration::from_secs(90) };
+        let rests =
+            BreakerPolicy { failures: 1, open_for: Duration::from_secs(90), ..BreakerPolicy::default() };
         let spec = upstream("only", Protocol::OpenAi, &refusing.url()).models(["m"]).breaker(rests);
         let (http, _served) = serve(Gateway::builder().upstream(spec)).await;
         let reply = http.send(Talk::new("m", "Hi").request(client)).await;
@@ -147,8 +148,8 @@ async fn the_same_upstream_is_asked_again_if_that_is_configured() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let protocol = Protocol::OpenAi;
     let provider = Upstream::start(move |number, _| match number {
-        0 => failing(protocol, 503),
-        1 => Answer::none(),
+        0 => Answer::none(),
+        1 => failing(protocol, 503),
         _ => Answer::json(native::document(protocol)),
     })
     .await;

@@ -241,15 +241,15 @@ where
                 ));
             };
             if this.permit.is_none() {
-                // Keys and upstreams have one ceiling.
-                let attempts = spare.extensions().get::<Trail>().map(Trail::attempts);
-                if attempts.is_some_and(|attempts| !attempts.add()) {
-                    return Poll::Ready(Err(this.failure.take().unwrap_or(Error::Overloaded)));
-                }
                 let keys = this.keys.values.len();
                 match this.health.next_key(keys, this.model, Instant::now(), this.tried) {
                     Ok(next) => *this.permit = Some(next),
                     Err(until) => return Poll::Ready(Err(worse(this.failure.take(), resting(until)))),
+                }
+                // Keys and upstreams have one ceiling.
+                let attempts = spare.extensions().get::<Trail>().map(Trail::attempts);
+                if attempts.is_some_and(|attempts| !attempts.add()) {
+                    return Poll::Ready(Err(this.failure.take().unwrap_or(Error::Overloaded)));
                 }
             }
             ready!(this.inner.poll_ready(cx)).map_err(Into::into)?;

@@ -465,7 +465,9 @@ impl Observer {
     /// Takes one event.
     pub fn event(&mut self, event: &sse::Event<'_>) -> Signal {
         if self.state.is_over {
-            return Signal::Over;
+            // Some servers set Chat's mark behind streams of other protocols.
+            let is_mark = event.is_done() && self.protocol != Protocol::OpenAi;
+            return if is_mark { Signal::Quiet } else { Signal::Over };
         }
         let was_whole = self.state.may_end;
         let signal = match self.protocol {

@@ -15,8 +15,8 @@ use serde::de::IgnoredAny;
 
 use crate::dice::Dice;
 use crate::seeds::{Seeds, Sort};
+use crate::support::pairs;
 use crate::support::recorded::endpoint;
-use crate::support::{native, pairs};
 use crate::{Check, Target};
 
 /// Most bytes of an error's words, whatever the input quotes.
@@ -38,8 +38,9 @@ pub fn targets(seeds: &Seeds) -> Vec<Target> {
     ];
     for protocol in Protocol::ALL {
         let at = protocol as usize;
-        let target =
-            |name: &str, sort, seeds, check| target(format!("{name} {protocol}"), sort, seeds, check);
+        let target = |name: &str, sort, seeds: &[Vec<u8>], check: Check| {
+            target(format!("{name} {protocol}"), sort, seeds, check)
+        };
         all.extend([
             target(
                 "splice",
@@ -160,7 +161,7 @@ fn reader(text: &[u8], dice: &mut Dice) -> Outcome {
     }
     let Ok(text) = std::str::from_utf8(text) else { return Ok(0) };
     let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
-    let is_shallow = text.matches(['[', '{']).count() < json::MAX_DEPTH;
+    let is_shallow = text.matches(['[', '{']).count() < json::MAX_DEPTH as usize;
     match json::is_complete(text) {
         true if !is_json => return Err("what is no JSON was read".into()),
         false if is_json && is_shallow => return Err("JSON was not read".into()),
@@ -195,7 +196,7 @@ fn spliced(protocol: Protocol, text: &[u8], dice: &mut Dice) -> Outcome {
     let endpoint: Endpoint = endpoint(protocol, "m", dice.once_in(2));
     let Ok(mut payload) = Payload::new(endpoint.clone(), Bytes::copy_from_slice(text)) else { return Ok(0) };
     let before = serde_json::from_slice::<IgnoredAny>(text).is_ok();
-    payload.set_model("large/\"é\"\n");
+    payload.set_model("large/\"é\"\\");
     payload.set_stream(dice.once_in(2));
     if dice.once_in(2) {
         payload.set_include_usage();
@@ -241,7 +242,7 @@ fn watched(protocol: Protocol, text: &[u8], dice: &mut Dice) -> Outcome {
     match outcome.and_then(|()| aggregator.finish()) {
         Ok(document) => {
             must_be_json("a folded stream", &document)?;
-            usage_of(protocol, &document);
+            let _ = usage_of(protocol, &document);
             Ok(document.len() + event.len())
         }
         Err(error) => is_brief(&error),
@@ -301,7 +302,7 @@ fn request(client: Protocol, upstream: Protocol, text: &[u8], dice: &mut Dice) -
     let endpoint = endpoint(client, "m", dice.once_in(2));
     let text = String::from_utf8_lossy(text);
     let target = Asked::new(*dice.pick(models(upstream)));
-    let mut translate = || {
+    let translate = || {
         let request = decode_request(&endpoint, &text)?;
         let mut exchange = Exchange::new(&request, client, upstream);
         exchange.family = target.family();
@@ -325,8 +326,8 @@ fn request(client: Protocol, upstream: Protocol, text: &[u8], dice: &mut Dice) -
 }
 
 fn answer(exchange: &Exchange, text: &[u8]) -> Outcome {
-    lengths_of(exchange.upstream, text);
-    usage_of(exchange.upstream, text);
+    let _ = lengths_of(exchange.upstream, text);
+    let _ = usage_of(exchange.upstream, text);
     let text = String::from_utf8_lossy(text);
     let mut out = Vec::new();
     let written = decode_response(exchange.upstream, &text, exchange.seed)

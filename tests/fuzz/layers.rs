@@ -128,7 +128,7 @@ fn refused(runtime: &Runtime, upstream: Protocol, text: &[u8], dice: &mut Dice) 
         if let Some(wait) = head.headers.get("retry-after") {
             // A day is the most that is believed.
             let seconds = wait.to_str().ok().and_then(|wait| wait.parse::<f64>().ok());
-            if seconds.is_some_and(|seconds| seconds > 86_400.0) && client != upstream {
+            if seconds.is_some_and(|seconds| seconds > 604_800.0) && client != upstream {
                 return Err(format!("a client is to wait {wait:?}"));
             }
         }

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[expect(dead_code, reason = "benches count calls, too")]
 #[path = "../../benches/support/allocations.rs"]
 mod allocations;
 #[path = "../fields/mod.rs"]

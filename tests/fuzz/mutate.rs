@@ -357,7 +357,8 @@ fn in_lines(text: &mut Vec<u8>, others: &[Vec<u8>], dice: &mut Dice) {
         1 => all.insert(here, all[one].clone()),
         2 => all.swap(one, here),
         3 => {
-            let other = lines(dice.pick(others));
+            let other: &Vec<u8> = dice.pick(others);
+            let other = lines(other);
             if !other.is_empty() {
                 all.insert(here, dice.pick(&other).clone());
             }

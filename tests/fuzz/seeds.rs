@@ -106,16 +106,13 @@ impl Seeds {
             let (client, upstream) = name.split_once("-to-").unwrap();
             let (client, upstream) = (protocol(client) as usize, protocol(upstream) as usize);
             for case in folders(&pair) {
-                for (file, texts) in [
-                    ("request.json", &mut self.requests[client]),
-                    ("expected-upstream-request.json", &mut self.requests[upstream]),
-                    ("upstream.json", &mut self.documents[upstream]),
-                    ("expected.json", &mut self.documents[client]),
-                    ("upstream.sse", &mut self.streams[upstream]),
-                    ("expected.sse", &mut self.streams[client]),
-                ] {
-                    texts.extend(fs::read(case.join(file)));
-                }
+                let read = |file: &str| fs::read(case.join(file)).ok();
+                self.requests[client].extend(read("request.json"));
+                self.requests[upstream].extend(read("expected-upstream-request.json"));
+                self.documents[upstream].extend(read("upstream.json"));
+                self.documents[client].extend(read("expected.json"));
+                self.streams[upstream].extend(read("upstream.sse"));
+                self.streams[client].extend(read("expected.sse"));
             }
         }
     }

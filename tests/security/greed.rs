@@ -102,8 +102,10 @@ async fn memory_is_bounded_whatever_clients_and_upstreams_send() {
         let bomb = compress(coding, &long);
         for protocol in Protocol::ALL {
             let asked = request(Method::POST, &Talk::new("m", "Hi").path(protocol), bomb.clone());
-            let reply = client.send(with(asked, "content-encoding", coding)).await;
-            assert_eq!(reply.status, 413, "{protocol}, {coding}: {}", reply.text());
+            // Refused before all of it is read: who is still sending may see the end before the answer.
+            if let Some(reply) = client.try_send(with(asked, "content-encoding", coding)).await {
+                assert_eq!(reply.status, 413, "{protocol}, {coding}: {}", reply.text());
+            }
         }
         check(coding);
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client as Http;
+use hyper_util::client::legacy::{Client as Http, Error as HttpError};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
@@ -103,18 +103,31 @@ impl Client {
     }
 
     /// Sends, and waits for the head of the answer.
-    pub async fn open(&self, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
+    pub async fn open(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        self.try_open(request).await.unwrap()
+    }
+
+    async fn try_open(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
         let uri = format!("http://{}{}", self.addr, request.uri());
         *request.uri_mut() = uri.parse().unwrap();
-        soon("the head of an answer", self.http.request(request)).await.unwrap()
+        soon("the head of an answer", self.http.request(request)).await
     }
 
     /// Sends, and waits for the whole answer.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
-        let (head, body) = self.open(request).await.into_parts();
-        let body = soon("the end of an answer", body.collect()).await.unwrap().to_bytes();
-        Reply { status: head.status.as_u16(), headers: head.headers, body }
+        whole(self.open(request).await).await
     }
+
+    /// The same; `None` if the connection is closed while the request is being sent.
+    pub async fn try_send(&self, request: Request<Full<Bytes>>) -> Option<Reply> {
+        Some(whole(self.try_open(request).await.ok()?).await)
+    }
+}
+
+async fn whole(response: Response<Incoming>) -> Reply {
+    let (head, body) = response.into_parts();
+    let body = soon("the end of an answer", body.collect()).await.unwrap().to_bytes();
+    Reply { status: head.status.as_u16(), headers: head.headers, body }
 }
 
 /// Reads pieces of a body until what came so far holds `text`; all of it so far.

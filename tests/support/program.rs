@@ -32,7 +32,12 @@ impl Drop for Running {
 
 /// Starts the program and waits until it says where it listens.
 pub fn start(arguments: &[&str]) -> (Running, SocketAddr, BufReader<ChildStderr>) {
-    let mut child = aiproxy(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    started(aiproxy(arguments))
+}
+
+/// The same with a command of the caller's own.
+pub fn started(mut command: Command) -> (Running, SocketAddr, BufReader<ChildStderr>) {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let running = Running(child);
     let mut line = String::new();

@@ -19,6 +19,9 @@ use crate::upstream::secrets::{self, Secrets};
 /// that holds it open must not hold up the client.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The longest that may follow the end of an answer, in pieces.
+const LAST_MARK: &[u8] = b"data: [DONE]\r\n\r\n";
+
 pin_project! {
     /// Response body of [`Classify`](super::Classify): what was held, then the rest, watched.
     pub struct ResponseBody<B> {
@@ -83,13 +86,6 @@ impl Passing {
         }
     }
 
-    /// What the gateway adds at the end.
-    fn end(&mut self, missing: &'static [u8]) {
-        if !missing.is_empty() {
-            self.whole.push_back(Bytes::from_static(missing));
-        }
-    }
-
     /// Crosses secrets out of what stands here: an upstream's words on a failure, as a rule.
     fn cross_out(&mut self, secrets: Option<&Secrets>) {
         let all: Vec<u8> = self.whole.iter().flatten().copied().collect();
@@ -150,7 +146,7 @@ where
                 return Poll::Ready(Some(Err(error)));
             }
             let Some(rest) = this.rest else { return Poll::Ready(None) };
-            if rest.watch.is_over() && rest.watch.unfinished() > 0 {
+            if rest.watch.is_over() && rest.watch.unfinished() > LAST_MARK.len() {
                 // More than an answer: neither that nor the connection is of use.
                 *this.rest = None;
                 continue;
@@ -191,7 +187,6 @@ where
                 }
                 // All was said: how the connection ends is no concern of the client's.
                 Some(Err(_)) if rest.watch.may_end() => {
-                    this.passing.end(rest.watch.missing_end());
                     *this.rest = None;
                 }
                 Some(Err(error)) => *this.failure = Some(rest.watch.end_with(error)),
@@ -202,7 +197,6 @@ where
                             if !matches!(begun, Begun::Over) {
                                 this.passing.close();
                             }
-                            this.passing.end(rest.watch.missing_end());
                             None
                         }
                         _ => Some(Error::codec("the upstream's stream ended before its answer did")),

@@ -19,6 +19,8 @@ const START: &str = r#"data: {"type":"message_start","message":{"id":"m","model"
 
 data: {"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}
 
+data: {"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Well,"}}
+
 "#;
 
 fn thought(text: &str) -> String {

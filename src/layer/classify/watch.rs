@@ -23,7 +23,6 @@ pub(super) enum Begun {
 /// Watches one stream. The frames themselves pass untouched.
 #[derive(Debug)]
 pub(super) struct Watch {
-    protocol: Protocol,
     decoder: Decoder,
     observer: Observer,
     tally: Tally,
@@ -36,7 +35,6 @@ impl Watch {
     /// Notes the stream's token counts in `tally`.
     pub(super) fn new(protocol: Protocol, tally: Tally) -> Self {
         Watch {
-            protocol,
             decoder: Decoder::default(),
             observer: Observer::new(protocol),
             tally,
@@ -103,14 +101,6 @@ impl Watch {
     /// Whether the answer has ended, and nothing that follows belongs to it.
     pub(super) fn is_over(&self) -> bool {
         self.observer.seen().is_over
-    }
-
-    /// What a stream lacks that may end here: some Chat servers leave out the mark that many clients wait for.
-    pub(super) fn missing_end(&self) -> &'static [u8] {
-        match self.protocol {
-            Protocol::OpenAi if !self.is_over() => b"data: [DONE]\n\n",
-            _ => b"",
-        }
     }
 
     /// Makes `error` the end of the stream: what a client that reads it raw is to see (5.4).

@@ -101,7 +101,7 @@ pub struct ErrorView {
     /// When to come back.
     pub retry_after: Option<Duration>,
     /// A window of the whole account is used up, until then.
-    pub account_reset: Option<AccountReset>,
+    pub account_reset: Option<Box<AccountReset>>,
     /// The id of the request, for support.
     pub request_id: Option<String>,
 }

@@ -55,7 +55,6 @@ fn only_one_text_that_has_begun_and_not_ended_can_be_gone_on_with() {
     for other in [
         r#"{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{"}}]}}"#,
         r#"{"index":1,"delta":{"content":"other"}}"#,
-        r#"{"index":0,"delta":{},"finish_reason":"stop"}"#,
         r#"{"index":0,"delta":{"refusal":"no"}}"#,
     ] {
         assert_eq!(after(&[text, other]), None, "{other}");

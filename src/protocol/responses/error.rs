@@ -74,7 +74,8 @@ impl Members {
             account_reset: self
                 .resets_in
                 .map(|seconds| AccountReset::In(Duration::from_secs(seconds)))
-                .or(self.resets_at.map(AccountReset::At)),
+                .or(self.resets_at.map(AccountReset::At))
+                .map(Box::new),
             code: self.code,
             param: self.param,
             ..ErrorView::new(kind, message)
