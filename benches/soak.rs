@@ -214,7 +214,7 @@ fn ask(number: u64) -> Ask {
         protocol: ALL[turn % ALL.len()],
         model: model.to_owned(),
         number,
-        stream: turn / (ALL.len() * MODELS.len()) % 2 == 0,
+        stream: (turn / (ALL.len() * MODELS.len())).is_multiple_of(2),
         leaves: turn % 20 == 19,
     }
 }

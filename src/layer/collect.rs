@@ -387,7 +387,7 @@ mod tests {
     /// How a body ends of which such pieces come, after so many seconds each, and when.
     async fn paced(pieces: &[(u64, usize)]) -> (Result<usize, FaultKind>, u64) {
         let start = tokio::time::Instant::now();
-        let pieces = pieces.to_vec().into_iter();
+        let pieces = pieces.iter().copied();
         let frames = futures_util::stream::unfold((0, pieces), |(number, mut pieces)| async move {
             let (pause, size) = pieces.next()?;
             tokio::time::sleep(Duration::from_secs(pause)).await;

@@ -97,6 +97,7 @@ impl ModelFallbackLayer {
     }
 
     /// Every model of a chain, the first ones included.
+    #[cfg(feature = "client")]
     pub(crate) fn models(&self) -> impl Iterator<Item = Arc<str>> {
         self.chains.iter().flat_map(|(first, chain)| {
             std::iter::once(first.clone()).chain(chain.iter().map(|next| next.model.clone()))

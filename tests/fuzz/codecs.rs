@@ -301,7 +301,8 @@ fn models(upstream: Protocol) -> &'static [&'static str] {
 fn request(client: Protocol, upstream: Protocol, text: &[u8], dice: &mut Dice) -> Outcome {
     let endpoint = endpoint(client, "m", dice.once_in(2));
     let text = String::from_utf8_lossy(text);
-    let target = Asked::new(*dice.pick(models(upstream)));
+    let model: &&str = dice.pick(models(upstream));
+    let target = Asked::new(model);
     let translate = || {
         let request = decode_request(&endpoint, &text)?;
         let mut exchange = Exchange::new(&request, client, upstream);

@@ -142,7 +142,7 @@ fn watch_for_hangs() {
                 && since.elapsed() > HANG
             {
                 eprintln!("{target}: {number} does not end");
-                std::process::exit(1);
+                std::process::abort();
             }
         }
     });
