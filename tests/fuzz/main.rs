@@ -29,7 +29,7 @@ mod tokens;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -130,30 +130,34 @@ struct Row {
     finds: u64,
 }
 
-/// The input at work: its target, its number, since when.
-static AT_WORK: Mutex<Option<(String, u64, Instant)>> = Mutex::new(None);
+/// The input that is tried now: its target and its number.
+type AtWork = Sender<(String, u64)>;
 
-/// Ends the process where an input has no end, and tells which.
-fn watch_for_hangs() {
-    std::thread::spawn(|| {
+/// Ends the process where an input has no end, and tells which: no other follows it.
+fn watch_for_hangs() -> AtWork {
+    let (at_work, next) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut last = None;
         loop {
-            std::thread::sleep(Duration::from_secs(1));
-            if let Some((target, number, since)) = &*AT_WORK.lock().unwrap()
-                && since.elapsed() > HANG
-            {
-                eprintln!("{target}: {number} does not end");
-                std::process::abort();
+            match next.recv_timeout(HANG) {
+                Ok(input) => last = Some(input),
+                Err(RecvTimeoutError::Timeout) => {
+                    eprintln!("{last:?} does not end");
+                    std::process::abort();
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     });
+    at_work
 }
 
-fn run(target: &Target, most: &Most) -> Row {
+fn run(target: &Target, most: &Most, at_work: &AtWork) -> Row {
     let start = Instant::now();
     let mut row =
         Row { inputs: 0, time: Duration::ZERO, longest: 0, slowest: Duration::ZERO, memory: 0, finds: 0 };
     let mut note = |input: &[u8], number: u64, is_new: bool| {
-        *AT_WORK.lock().unwrap() = Some((target.name.clone(), number, Instant::now()));
+        at_work.send((target.name.clone(), number)).expect("somebody watches");
         let outcome = target.attempt(input, number);
         row.inputs += 1;
         row.longest = row.longest.max(input.len());
@@ -201,7 +205,7 @@ fn main() -> ExitCode {
         }
     }
     panic::set_hook(Box::new(|info| PANIC.set(info.to_string())));
-    watch_for_hangs();
+    let at_work = watch_for_hangs();
     let seeds = Seeds::read();
     let targets = codecs::targets(&seeds).into_iter().chain(layers::targets(&seeds));
     let is_wanted =
@@ -211,7 +215,7 @@ fn main() -> ExitCode {
     );
     let (mut all, mut finds) = (0, 0);
     for target in targets.filter(is_wanted) {
-        let row = run(&target, &most);
+        let row = run(&target, &most, &at_work);
         println!(
             "| {} | {} | {:.0} | {:.1} | {} | {} | {} |",
             target.name,
