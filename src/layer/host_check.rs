@@ -9,19 +9,18 @@
 //! Stands outside of keys and limits: whom a request believes to ask is the first thing to know of it.
 
 use std::fmt;
-use std::future::Future;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, Version, header};
-use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use crate::error::Error;
 use crate::protocol::canonical::FaultKind;
+
+pub use super::refusal::ResponseFuture;
 
 /// Refuses requests whose `Host` is none of the gateway's names with 403, and such as have no `Host` or several with 400.
 ///
@@ -201,34 +200,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match self.settings.check(&request) {
-            Ok(()) => ResponseFuture { inner: Some(self.inner.call(request)), refusal: None },
-            Err(refusal) => ResponseFuture { inner: None, refusal: Some(refusal) },
-        }
-    }
-}
-
-pin_project! {
-    /// Response future of [`HostCheck`].
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        inner: Option<F>,
-        refusal: Option<Error>,
-    }
-}
-
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    E: Into<Error>,
-{
-    type Output = Result<Response<R>, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.inner.as_pin_mut() {
-            Some(inner) => inner.poll(cx).map_err(Into::into),
-            None => Poll::Ready(Err(this.refusal.take().unwrap_or_else(malformed))),
+            Ok(()) => ResponseFuture::pass(self.inner.call(request)),
+            Err(refusal) => ResponseFuture::refuse(refusal),
         }
     }
 }

@@ -49,6 +49,7 @@ pub mod model_filter;
 pub mod model_map;
 pub mod must_stream;
 mod prompt_preview;
+mod refusal;
 pub mod request_id;
 pub mod require_api_key;
 pub mod respond;

@@ -3,19 +3,18 @@
 //! Outermost in an upstream's stack, so that the pool can ask it without calling; it also refuses in
 //! `call`, so that it is correct alone. Names are the client's, before any mapping.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::balance::{Eligibility, Eligible};
 use crate::error::Error;
 use crate::payload::Payload;
+
+pub use super::refusal::ResponseFuture;
 
 /// Serves the named models only; `*` stands for any run of characters.
 ///
@@ -125,45 +124,7 @@ where
         if self.serves(request.body().model()) {
             ResponseFuture::pass(self.inner.call(request))
         } else {
-            ResponseFuture::refuse(request.body().model())
-        }
-    }
-}
-
-pin_project! {
-    /// Response future of [`ModelFilter`], and of others that refuse models.
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        #[pin]
-        inner: Option<F>,
-        refused: Option<Box<str>>,
-    }
-}
-
-impl<F> ResponseFuture<F> {
-    pub(super) fn pass(inner: F) -> Self {
-        ResponseFuture { inner: Some(inner), refused: None }
-    }
-
-    pub(super) fn refuse(model: &str) -> Self {
-        ResponseFuture { inner: None, refused: Some(model.into()) }
-    }
-}
-
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    E: Into<Error>,
-{
-    type Output = Result<Response<R>, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        match this.inner.as_pin_mut() {
-            Some(inner) => inner.poll(cx).map_err(Into::into),
-            None => {
-                Poll::Ready(Err(Error::ModelNotServed { model: this.refused.take().unwrap_or_default() }))
-            }
+            ResponseFuture::refuse(Error::ModelNotServed { model: request.body().model().into() })
         }
     }
 }

@@ -5,19 +5,18 @@
 //! request: no upstream ever sees them.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response, Uri};
-use pin_project_lite::pin_project;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use tower::{Layer, Service};
 
 use crate::error::Error;
 use crate::headers::CREDENTIALS;
+
+pub use super::refusal::ResponseFuture;
 
 /// Refuses requests without a known client key with [`Error::Unauthorized`].
 ///
@@ -159,35 +158,10 @@ where
                 Some(number) => {
                     request.extensions_mut().insert(ClientKey(number));
                 }
-                None => return ResponseFuture { inner: None },
+                None => return ResponseFuture::refuse(Error::Unauthorized),
             }
         }
-        ResponseFuture { inner: Some(self.inner.call(request)) }
-    }
-}
-
-pin_project! {
-    /// Response future of [`RequireApiKey`].
-    #[derive(Debug)]
-    pub struct ResponseFuture<F> {
-        // None: refused.
-        #[pin]
-        inner: Option<F>,
-    }
-}
-
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    E: Into<Error>,
-{
-    type Output = Result<Response<R>, Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().inner.as_pin_mut() {
-            Some(inner) => inner.poll(cx).map_err(Into::into),
-            None => Poll::Ready(Err(Error::Unauthorized)),
-        }
+        ResponseFuture::pass(self.inner.call(request))
     }
 }
 

@@ -11,6 +11,7 @@ use tower::{Layer, Service};
 use super::Continued;
 use crate::error::Error;
 use crate::layer::balance::{Eligibility, Eligible};
+use crate::layer::refusal::ResponseFuture;
 use crate::payload::Payload;
 
 type TakesPrefill = dyn Fn(&str) -> bool + Send + Sync;
@@ -84,7 +85,7 @@ where
 {
     type Response = Response<R>;
     type Error = Error;
-    type Future = crate::layer::model_filter::ResponseFuture<S::Future>;
+    type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -92,9 +93,9 @@ where
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
         if self.serves(&request) {
-            Self::Future::pass(self.inner.call(request))
+            ResponseFuture::pass(self.inner.call(request))
         } else {
-            Self::Future::refuse(request.body().model())
+            ResponseFuture::refuse(Error::ModelNotServed { model: request.body().model().into() })
         }
     }
 }
