@@ -7,29 +7,37 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use crate::clock;
 
 /// Headers that speak of one connection only (RFC 9110, 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
 
-/// Headers of an upstream's answer that never reach a client: they belong to the connection, to the
-/// account, or to a body that the gateway may have rewritten.
-const NOT_FOR_CLIENTS: [HeaderName; 8] = [
-    HeaderName::from_static("anthropic-organization-id"),
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
-    header::SET_COOKIE,
-    header::CONTENT_LENGTH,
-    header::ALT_SVC,
-    header::STRICT_TRANSPORT_SECURITY,
-    header::SERVER,
-];
+/// Headers of an upstream's answer that may reach a client. Others belong to the connection, to the account, or to a
+/// body that the gateway may have rewritten; and which web pages may read an answer is not the upstream's to say, for
+/// this server is another.
+fn is_for_clients(name: &str) -> bool {
+    let is_private = matches!(
+        name,
+        "alt-svc"
+            | "anthropic-organization-id"
+            | "content-length"
+            | "openai-organization"
+            | "openai-project"
+            | "server"
+            | "set-cookie"
+            | "strict-transport-security"
+    );
+    !is_private && !is_hop_by_hop(name) && !name.starts_with("access-control-")
+}
 
 /// Headers that are of this connection only because it says so.
 pub(crate) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
@@ -37,13 +45,16 @@ pub(crate) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = H
     values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok())
 }
 
-/// Removes from an upstream's answer what must not reach a client. Which web pages may read an answer is not the
-/// upstream's to say: this server is another.
+/// Removes from an upstream's answer what must not reach a client.
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = named_by_connection(headers)
-        .chain(headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned())
+    // An answer has few headers: looking through them is cheaper than asking for each of a list.
+    let unwanted: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| !is_for_clients(name.as_str()))
+        .cloned()
+        .chain(named_by_connection(headers))
         .collect();
-    for name in HOP_BY_HOP.iter().chain(&NOT_FOR_CLIENTS).chain(&named) {
+    for name in unwanted {
         headers.remove(name);
     }
 }
@@ -105,18 +116,21 @@ fn seconds(text: &str, unit: f64) -> Option<Duration> {
 /// Whether an answer is a stream of server-sent events.
 #[must_use]
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    content_type(headers).is_some_and(|t| t.eq_ignore_ascii_case("text/event-stream"))
+    content_type(headers).is_some_and(|t| t.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Whether an answer is called JSON.
 #[must_use]
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
-    content_type(headers).is_some_and(|t| t.to_ascii_lowercase().ends_with("json"))
+    let end = content_type(headers).and_then(|t| t.last_chunk::<4>());
+    end.is_some_and(|end| end.eq_ignore_ascii_case(b"json"))
 }
 
 /// The media type without its parameters.
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    Some(headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next().unwrap_or_default().trim())
+fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::CONTENT_TYPE)?.as_bytes();
+    let end = memchr::memchr(b';', value).unwrap_or(value.len());
+    value.get(..end).map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

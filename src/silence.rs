@@ -5,19 +5,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-pin_project! {
-    /// Runs while somebody waits. A timer is made on the first wait and looked at when it rings, not set anew for
-    /// every piece that comes: most answers never need it, and the others need it once in a while.
-    #[derive(Debug)]
-    pub(crate) struct Silence {
-        most: Option<Duration>,
-        since: Option<Instant>,
-        #[pin]
-        alarm: Option<Sleep>,
-    }
+/// Runs while somebody waits. A timer is made on the first wait and looked at when it rings, not set anew for
+/// every piece that comes: most answers never need it, and the others need it once in a while.
+#[derive(Debug)]
+pub(crate) struct Silence {
+    most: Option<Duration>,
+    since: Option<Instant>,
+    // Boxed: who never waits moves no timer about.
+    alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Silence {
@@ -32,30 +29,24 @@ impl Silence {
     }
 
     /// Something has come: the next silence counts from when somebody waits again.
-    pub(crate) fn end(self: Pin<&mut Self>) {
-        *self.project().since = None;
+    pub(crate) fn end(&mut self) {
+        self.since = None;
     }
 
     /// Ready when it has lasted too long; then it counts anew.
-    pub(crate) fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        let Some(most) = *this.most else { return Poll::Pending };
-        let rings_at = *this.since.get_or_insert_with(Instant::now) + most;
-        if this.alarm.is_none() {
-            this.alarm.set(Some(sleep_until(rings_at)));
-        }
-        while let Some(alarm) = this.alarm.as_mut().as_pin_mut() {
-            ready!(alarm.poll(cx));
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(most) = self.most else { return Poll::Pending };
+        let rings_at = *self.since.get_or_insert_with(Instant::now) + most;
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(rings_at)));
+        loop {
+            ready!(alarm.as_mut().poll(cx));
             if Instant::now() >= rings_at {
-                *this.since = None;
+                self.since = None;
                 return Poll::Ready(());
             }
             // Something came since it was set.
-            if let Some(alarm) = this.alarm.as_mut().as_pin_mut() {
-                alarm.reset(rings_at);
-            }
+            alarm.as_mut().reset(rings_at);
         }
-        Poll::Pending
     }
 }
 
@@ -63,21 +54,20 @@ impl Silence {
 mod tests {
     use super::*;
     use std::future::poll_fn;
-    use std::pin::pin;
 
     #[tokio::test(start_paused = true)]
     async fn it_counts_from_the_last_that_came() {
         let second = Duration::from_secs(1);
-        let mut silence = pin!(Silence::new(Some(10 * second)));
+        let mut silence = Silence::new(Some(10 * second));
         let start = Instant::now();
         for _ in 0..5 {
-            let waited = tokio::time::timeout(9 * second, poll_fn(|cx| silence.as_mut().poll(cx))).await;
+            let waited = tokio::time::timeout(9 * second, poll_fn(|cx| silence.poll(cx))).await;
             assert!(waited.is_err());
-            silence.as_mut().end();
+            silence.end();
         }
-        poll_fn(|cx| silence.as_mut().poll(cx)).await;
+        poll_fn(|cx| silence.poll(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 55);
-        poll_fn(|cx| silence.as_mut().poll(cx)).await;
+        poll_fn(|cx| silence.poll(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 65);
     }
 }

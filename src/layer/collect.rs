@@ -226,7 +226,6 @@ pin_project! {
             decoder: Option<Box<Decoder>>,
             settings: CollectLayer,
             pace: Pace,
-            #[pin]
             clock: Silence,
             rest: Option<(S, http::request::Parts, Endpoint)>,
         },

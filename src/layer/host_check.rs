@@ -84,7 +84,7 @@ impl HostCheckLayer {
     }
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), Error> {
-        if !self.is_on {
+        if !self.is_on || is_commonest(request) {
             return Ok(());
         }
         let hosts = request.headers().get_all(header::HOST);
@@ -126,6 +126,21 @@ impl Default for HostCheckLayer {
     fn default() -> Self {
         HostCheckLayer::new()
     }
+}
+
+/// Whether a program on this machine asks under one of the usual names, and no page does: most requests are like this,
+/// and need no more looking at.
+fn is_commonest<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let host = host.as_bytes();
+    let port = [&b"127.0.0.1"[..], b"localhost"].into_iter().find_map(|name| host.strip_prefix(name));
+    let is_usual = port.is_some_and(|port| match port {
+        [] => true,
+        [b':', digits @ ..] => (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    });
+    is_usual && request.uri().authority().is_none() && !request.headers().contains_key(header::ORIGIN)
 }
 
 /// Without what makes no difference.

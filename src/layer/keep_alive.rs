@@ -168,7 +168,7 @@ pin_project! {
         Pass { #[pin] inner: F },
         // Boxed because it moves into the body when the grace is over.
         #[doc(hidden)]
-        Keep { inner: Option<Pin<Box<F>>>, alive: Alive, #[pin] grace: Silence },
+        Keep { inner: Option<Pin<Box<F>>>, alive: Alive, grace: Silence },
     }
 }
 
@@ -218,7 +218,6 @@ pin_project! {
         inner: Option<B>,
         // None: it passes as it is.
         alive: Option<Alive>,
-        #[pin]
         silence: Silence,
     }
 }
@@ -275,7 +274,7 @@ where
         if let Some(inner) = this.inner.as_mut().as_pin_mut()
             && let Poll::Ready(frame) = inner.poll_frame(cx)
         {
-            this.silence.as_mut().end();
+            this.silence.end();
             let alive = this.alive;
             return Poll::Ready(frame.map(|frame| match (frame, alive) {
                 (Ok(frame), Some(alive)) => Ok(frame.map_data(|data| alive.signs.pass(data))),
@@ -288,8 +287,8 @@ where
         if this.choosing.is_none() && this.inner.is_none() {
             return Poll::Ready(None);
         }
-        while this.silence.as_mut().poll(cx).is_ready() {
-            this.silence.set(Silence::new(Some(alive.interval)));
+        while this.silence.poll(cx).is_ready() {
+            *this.silence = Silence::new(Some(alive.interval));
             if let Some(sign) = alive.signs.sign() {
                 let client = alive.signs.client().as_str();
                 metrics::counter!(names::KEEP_ALIVES, "client" => client).increment(1);

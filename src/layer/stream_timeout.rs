@@ -150,7 +150,6 @@ pin_project! {
     pub struct ResponseBody<B> {
         #[pin]
         inner: B,
-        #[pin]
         silence: Silence,
     }
 }

@@ -24,10 +24,8 @@ pin_project! {
         inner: S,
         // Of the opening, what has not come yet.
         awaited: usize,
-        #[pin]
         opening: Silence,
         // Since the other side has taken something.
-        #[pin]
         stall: Silence,
     }
 }
@@ -57,11 +55,7 @@ impl<S: AsyncRead> AsyncRead for TimedStream<S> {
 }
 
 /// What came of a write, or that it took too long.
-fn timed<T>(
-    written: Poll<io::Result<T>>,
-    stall: Pin<&mut Silence>,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<T>> {
+fn timed<T>(written: Poll<io::Result<T>>, stall: &mut Silence, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
     if written.is_ready() {
         stall.end();
         return written;

@@ -127,9 +127,10 @@ impl HttpClient {
         HttpClientBuilder { api, base, connect_timeout: Duration::from_secs(10), headers: HeaderMap::new() }
     }
 
-    fn request(&self, request: Request<Payload>) -> Result<Request<Full<Bytes>>, Error> {
+    /// The request as the upstream is to see it.
+    fn outgoing(&self, request: &Request<Payload>) -> Result<Request<Full<Bytes>>, Error> {
         let Shared { api, base, generate, headers, .. } = &*self.shared;
-        let (parts, payload) = request.into_parts();
+        let payload = request.body();
         if !api::counts_tokens(*api, payload.operation()) {
             let view = ErrorView::new(FaultKind::Endpoint, "this upstream cannot count tokens");
             return Err(Error::Untranslatable(Box::new(view)));
@@ -137,7 +138,7 @@ impl HttpClient {
         let url = match (generate, payload.operation()) {
             (Some(url), crate::protocol::Operation::Generate) => url.clone(),
             _ => {
-                let path = api.path(&payload);
+                let path = api.path(payload);
                 join(base, path.version, path.segments, path.last.as_deref(), path.query)
                     .ok()
                     .and_then(|url| url.as_str().parse().ok())
@@ -148,8 +149,8 @@ impl HttpClient {
         *outgoing.method_mut() = http::Method::POST;
         *outgoing.uri_mut() = url;
         let out = outgoing.headers_mut();
-        api.headers(&parts.headers, out);
-        if let Some(key) = parts.headers.get(api.credential_header()) {
+        api.headers(request.headers(), out);
+        if let Some(key) = request.headers().get(api.credential_header()) {
             out.insert(api.credential_header(), key.clone());
         }
         out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -224,15 +225,14 @@ impl Service<Request<Payload>> for HttpClient {
     }
 
     fn call(&mut self, request: Request<Payload>) -> Self::Future {
-        let outgoing = self.request(request);
-        let shared = self.shared.clone();
+        let client = self.clone();
         Box::pin(async move {
-            let outgoing = outgoing?;
+            let outgoing = client.outgoing(&request)?;
             let secrets = Secrets::of(outgoing.headers());
-            let again = outgoing.clone();
-            let sent = match shared.pools.send(outgoing)?.await {
+            let pools = &client.shared.pools;
+            let sent = match pools.send(outgoing)?.await {
                 // It had been idle, and was closed as the request was on its way: no failure of the upstream's.
-                Err(error) if connection::was_stale(&error) => shared.pools.send(again)?.await,
+                Err(error) if connection::was_stale(&error) => pools.send(client.outgoing(&request)?)?.await,
                 sent => sent,
             };
             let mut response = sent.map_err(transport)?;

@@ -30,7 +30,6 @@ pin_project! {
         // An error that stands behind content already passed on.
         failure: Option<Error>,
         // Since the last content, or since the end of the answer.
-        #[pin]
         silence: Silence,
         lingers: bool,
     }
@@ -136,7 +135,7 @@ where
     type Error = Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut this = self.project();
+        let this = self.project();
         loop {
             if let Some(data) = this.passing.pop() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -155,9 +154,9 @@ where
                 Poll::Ready(frame) => frame.map(|frame| frame.map_err(broken)),
                 Poll::Pending => {
                     if rest.watch.is_over() && !std::mem::replace(this.lingers, true) {
-                        this.silence.set(Silence::started(Some(LINGER)));
+                        *this.silence = Silence::started(Some(LINGER));
                     }
-                    ready!(this.silence.as_mut().poll(cx));
+                    ready!(this.silence.poll(cx));
                     Some(Err(match rest.watch.may_end() {
                         true => Error::Timeout(Clock::Content),
                         false => stalled(Clock::Content),
@@ -172,7 +171,7 @@ where
                     *this.failure = match begun {
                         Begun::No | Begun::Over => None,
                         Begun::Yes => {
-                            this.silence.as_mut().end();
+                            this.silence.end();
                             None
                         }
                         // The upstream's own error event reaches a relayed client as it is; the stream is

@@ -29,7 +29,6 @@ pin_project! {
         asked: Asked,
         settings: ClassifyLayer,
         // Until the first content of a stream.
-        #[pin]
         silence: Silence,
     }
 }

@@ -228,16 +228,14 @@ pub(super) fn tokens_by_kind(usage: &Usage) -> impl Iterator<Item = (&'static st
 fn tokens(notes: &Notes, model: Option<Arc<str>>, recorded: &Recorded) {
     let usage = &notes.usage;
     let Some(served) = notes.attempts.last().filter(|_| !usage.is_empty()) else { return };
-    let counts = counts(usage);
-    let (input, output) = counts.split_at(INPUT_KINDS);
-    for (kinds, from, is_estimated) in
-        [(input, 0, usage.is_input_estimated), (output, INPUT_KINDS, usage.is_output_estimated)]
-    {
-        let counters = recorded.tokens(&served.upstream, model.clone(), is_estimated);
-        for (counter, count) in counters.iter().skip(from).zip(kinds) {
-            if let Some(count @ 1..) = count {
-                counter.increment(*count);
-            }
+    let (input, output) = (usage.is_input_estimated, usage.is_output_estimated);
+    let of_input = recorded.tokens(&served.upstream, model.clone(), input);
+    let of_output =
+        if output == input { of_input.clone() } else { recorded.tokens(&served.upstream, model, output) };
+    let counters = of_input.iter().take(INPUT_KINDS).chain(of_output.iter().skip(INPUT_KINDS));
+    for (counter, count) in counters.zip(counts(usage)) {
+        if let Some(count @ 1..) = count {
+            counter.increment(count);
         }
     }
 }

@@ -39,7 +39,7 @@ pin_project! {
         Document { #[pin] inner: B },
         /// A stream is joined, framed, and ended properly.
         #[doc(hidden)]
-        Stream { #[pin] inner: B, stream: Stream },
+        Stream { #[pin] inner: B, stream: Box<Stream> },
     }
 }
 
@@ -74,7 +74,7 @@ impl<B> ResponseBody<B> {
         let array = client.json_array.then(ArrayFraming::default);
         ResponseBody::Stream {
             inner,
-            stream: Stream {
+            stream: Box::new(Stream {
                 client,
                 array,
                 last: None,
@@ -83,7 +83,7 @@ impl<B> ResponseBody<B> {
                 barren: 0,
                 left: None,
                 ended: false,
-            },
+            }),
         }
     }
 }
