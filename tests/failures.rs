@@ -16,6 +16,8 @@ mod provider;
 mod rows;
 #[path = "failures/rule.rs"]
 mod rule;
+#[path = "failures/stranger.rs"]
+mod stranger;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
@@ -30,7 +32,9 @@ use tokio::task::JoinSet;
 
 use aiproxy::layer::BreakerPolicy;
 use cell::Cell;
+use provider::Others;
 use rows::Row;
+use stranger::Stranger;
 use support::client::Client;
 use support::gateway::{Served, gateway, upstream};
 use support::talk::Talk;
@@ -46,7 +50,11 @@ async fn every_fault_comes_to_what_the_table_says() {
     let (is_deep, only) = (is_set("AIPROXY_DEEP"), std::env::var("AIPROXY_FAULT").unwrap_or_default());
     let tables = rows::tables(is_deep);
     let rows = tables.iter().flat_map(|(_, rows)| rows).filter(|row| row.fault.contains(&only));
-    let wrong = play(rows.cloned().collect(), is_deep).await;
+    let rows: Vec<Row> = rows.cloned().collect();
+    assert!(!rows.is_empty(), "no fault is called `{only}`");
+    let cells: usize = rows.iter().map(|row| row.pairs(is_deep).count() * row.modes.len()).sum();
+    let wrong = play(rows, is_deep).await;
+    println!("{cells} cells");
     let total: usize = wrong.values().map(Vec::len).sum();
     for (row, cells) in &wrong {
         println!("{row}: {} cells do not hold; the first: {}", cells.len(), cells[0]);
@@ -88,18 +96,20 @@ async fn an_idle_connection_that_closes_as_it_is_used_is_no_failure() {
 /// Plays every cell of these rows; what does not hold, by row.
 async fn play(rows: Vec<Row>, is_deep: bool) -> BTreeMap<String, Vec<String>> {
     let elsewhere = Upstream::always(Answer::json("{}")).await;
+    let stranger = Stranger::start().await;
+    let others = Others { elsewhere: elsewhere.url(), stranger: stranger.url() };
     let permits = Arc::new(Semaphore::new(AT_A_TIME));
     let mut playing = JoinSet::new();
     for row in rows.into_iter().map(Arc::new) {
         for (client, upstream) in row.pairs(is_deep) {
             for mode in row.modes.iter().copied() {
-                let (row, permits, elsewhere) = (row.clone(), permits.clone(), elsewhere.url());
+                let (row, permits, others) = (row.clone(), permits.clone(), others.clone());
                 playing.spawn(async move {
                     let _permit = permits.acquire_owned().await;
                     let cell = Cell { client, upstream, mode };
                     let name = format!("{}, {}", row.fault, row.stage.title());
                     // What panics is wrong, and no reason to stop.
-                    let played = tokio::spawn(async move { cell::play(&row, cell, &elsewhere).await }).await;
+                    let played = tokio::spawn(async move { cell::play(&row, cell, &others).await }).await;
                     let outcome = played.unwrap_or_else(|panic| Err(words(panic.into_panic())));
                     outcome.map_err(|wrong| (name, format!("{client} → {upstream}, {mode:?}: {wrong}")))
                 });
@@ -113,6 +123,7 @@ async fn play(rows: Vec<Row>, is_deep: bool) -> BTreeMap<String, Vec<String>> {
         }
     }
     assert_eq!(elsewhere.count(), 0, "a redirect was followed");
+    assert_eq!(stranger.told(), 0, "nobody vouches for it, and it was told something");
     wrong
 }
 

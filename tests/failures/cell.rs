@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio::sync::Notify;
 
 use crate::judge::{Reply, judge};
-use crate::provider::{Scene, mark, sound};
+use crate::provider::{Others, Scene, mark, sound};
 use crate::rows::{Play, Row};
 use crate::rule::{ANY_5XX, Mode, Outcome, Who, expected, status_for};
 use crate::support::client::Client;
@@ -24,17 +24,17 @@ pub struct Cell {
 }
 
 /// Plays a fault, without another upstream and beside one; what does not hold.
-pub async fn play(row: &Row, cell: Cell, elsewhere: &str) -> Result<(), String> {
+pub async fn play(row: &Row, cell: Cell, others: &Others) -> Result<(), String> {
     let expected = expected(row.effect, row.stage, cell.mode);
     // Where no other upstream is asked, it makes no difference that there is one.
     if let Outcome::Error(_) = expected.alone {
-        Setting::new(row, cell, elsewhere, false)
+        Setting::new(row, cell, others, false)
             .await
             .run(expected.alone, expected.rests)
             .await
             .map_err(|wrong| format!("alone: {wrong}"))?;
     }
-    Setting::new(row, cell, elsewhere, true)
+    Setting::new(row, cell, others, true)
         .await
         .run(expected.beside, expected.rests)
         .await
@@ -45,6 +45,7 @@ pub async fn play(row: &Row, cell: Cell, elsewhere: &str) -> Result<(), String> 
 enum First {
     Listens(Upstream),
     Refuses(Refusing),
+    IsAt(String),
 }
 
 struct Setting {
@@ -66,10 +67,10 @@ impl Drop for Setting {
 }
 
 impl Setting {
-    async fn new(row: &Row, cell: Cell, elsewhere: &str, has_second: bool) -> Setting {
+    async fn new(row: &Row, cell: Cell, others: &Others, has_second: bool) -> Setting {
         let Cell { upstream: protocol, mode, .. } = cell;
         let read = Arc::new(Notify::new());
-        let scene = Scene { protocol, mode, read: read.clone(), elsewhere: elsewhere.to_owned() };
+        let scene = Scene { protocol, mode, read: read.clone(), others: others.clone() };
         let first = match (row.play)(&scene) {
             Play::Answers(answer) => First::Listens(
                 Upstream::start(move |number, request| match number {
@@ -79,6 +80,7 @@ impl Setting {
                 .await,
             ),
             Play::Refuses => First::Refuses(Refusing::new()),
+            Play::At(url) => First::IsAt(url),
             Play::HangsUp { resets } => First::Listens(Upstream::hanging_up(resets).await),
         };
         let second = match has_second {
@@ -88,6 +90,7 @@ impl Setting {
         let url = match &first {
             First::Listens(upstream) => upstream.url(),
             First::Refuses(refusing) => refusing.url(),
+            First::IsAt(url) => url.clone(),
         };
         let second_url = second.as_ref().map(Upstream::url);
         let served = Served::start(gateway(protocol, mode, &url, row.timeouts, second_url.as_deref())).await;
@@ -127,7 +130,7 @@ impl Setting {
     fn first_count(&self) -> Option<usize> {
         match &self.first {
             First::Listens(upstream) => Some(upstream.count()),
-            First::Refuses(_) => None,
+            First::Refuses(_) | First::IsAt(_) => None,
         }
     }
 

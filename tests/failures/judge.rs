@@ -94,8 +94,11 @@ fn stream(client: Protocol, is_relayed: bool, text: &str) -> Result<Outcome, Str
         let last = events.last().ok_or("an empty stream")?;
         return match (errors, is_end(client, last)) {
             (0, true) => whole(&answer::stream(client, &events)),
-            // Some servers leave the mark out, and their bytes stay theirs; the reason of the end has come.
-            (0, false) if is_relayed && client == Protocol::OpenAi => whole(&answer::stream(client, &events)),
+            // Some servers leave the mark out, and their bytes stay theirs: SDKs read to the end of the body.
+            (0, false) if is_relayed && client == Protocol::OpenAi => {
+                let mark = Event { name: None, data: "[DONE]".to_owned() };
+                whole(&answer::stream(client, &[&events[..], &[mark]].concat()))
+            }
             (0, false) => Err("it ends, and was neither ended nor broken".to_owned()),
             _ => Err("an error that is not the end".to_owned()),
         };

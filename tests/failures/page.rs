@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::rows::Row;
 use crate::rule::{ANY_5XX, Effect, Mode, Outcome, Who, expected};
+use crate::support::Protocol;
 
 /// What stands above the tables.
 const HEAD: &str = "\
@@ -26,6 +27,8 @@ The columns:
   upstream → if there is a healthy one. A number is the status of an error in the client's own protocol; *the other*
   means all of the other upstream's answer and no byte of the first one's; *whole* means the first one's answer, as if
   nothing were.
+- **fault**: of the upstreams in brackets, where not all have it: Gemini's calls come whole, only Anthropic and Chat tell of
+  the end in two steps, and Chat's second says nothing new.
 - **content sent**: what a streaming client gets that has read content. *told* means the text so far, then one
   well-formed error event of its protocol, and no mark of success.
 - **attempts**: requests that the upstreams see, if there is one → if there are two.
@@ -40,6 +43,8 @@ passes with the status that it has.
 /// One line: rows that differ in nothing that is told.
 struct Line {
     row: Row,
+    /// The upstreams that can have it.
+    upstreams: Vec<Protocol>,
     /// How many cells were played in each mode.
     played: [usize; 3],
 }
@@ -71,11 +76,13 @@ fn lines(rows: &[Row], is_deep: bool) -> Vec<Line> {
         });
         match same {
             Some(line) => {
+                let more = row.upstreams.iter().filter(|upstream| !line.upstreams.contains(upstream));
+                line.upstreams = line.upstreams.iter().chain(more).copied().collect();
                 for (sum, more) in line.played.iter_mut().zip(played) {
                     *sum += more;
                 }
             }
-            None => lines.push(Line { row: row.clone(), played }),
+            None => lines.push(Line { row: row.clone(), upstreams: row.upstreams.clone(), played }),
         }
     }
     lines
@@ -117,8 +124,13 @@ impl Line {
             count => count.to_string(),
         });
         let stage = stage.title();
+        let names: Vec<String> = self.upstreams.iter().map(ToString::to_string).collect();
+        let of = match names.len() {
+            4 => String::new(),
+            _ => format!(" ({})", names.join(", ")),
+        };
         format!(
-            "| {fault} | {stage} | {before} | {after} | {attempts} | {health} | {streaming} | {document} | {must_stream} |\n"
+            "| {fault}{of} | {stage} | {before} | {after} | {attempts} | {health} | {streaming} | {document} | {must_stream} |\n"
         )
     }
 }

@@ -103,8 +103,16 @@ pub struct Scene {
     pub protocol: Protocol,
     pub mode: Mode,
     pub read: Arc<Notify>,
-    /// Where a listener is that nobody may be sent to.
+    pub others: Others,
+}
+
+/// Where listeners are that nobody may be sent to.
+#[derive(Clone, Debug)]
+pub struct Others {
+    /// What redirects name.
     pub elsewhere: String,
+    /// Who has a certificate that nobody vouches for.
+    pub stranger: String,
 }
 
 impl Scene {
@@ -220,6 +228,7 @@ impl Break {
             Break::Reset => begun().reset(),
             Break::Ended => begun().end(),
             // Its clock starts at the last content: nobody must be waited for.
+            Break::Stalls if count == 0 => Answer::stream().stall(),
             Break::Stalls => Answer::stream().frame(all[..count].concat()).stall(),
             Break::ErrorEvent => {
                 begun().frame(native::error_event(scene.protocol, count, "overloaded")).end()

@@ -102,7 +102,7 @@ impl Body {
             Some("DEADLINE_EXCEEDED") => FaultKind::Timeout,
             Some("ABORTED") => FaultKind::Conflict,
             Some("CANCELLED") => FaultKind::Cancelled,
-            Some("INVALID_ARGUMENT") if !matches!(status, 405 | 413) => FaultKind::InvalidRequest,
+            Some("INVALID_ARGUMENT") if !matches!(status, 405 | 408 | 413) => FaultKind::InvalidRequest,
             _ => FaultKind::from_status(status),
         }
     }

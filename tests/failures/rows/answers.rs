@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Play, Row};
-use crate::provider::document;
+use crate::provider::{Scene, document};
 use crate::rule::Effect::{Fails, Nothing, Refuses};
 use crate::rule::{ANY_5XX, Mode, Stage};
 use crate::support::compress::compress;
@@ -12,8 +12,8 @@ use crate::support::upstream::Answer;
 
 /// No head comes, or none that is one.
 pub fn before() -> Vec<Row> {
-    let played = |fault, play: fn() -> Play| Row {
-        play: Arc::new(move |_| play()),
+    let played = |fault, play: fn(&Scene) -> Play| Row {
+        play: Arc::new(play),
         ..Row::new(fault, Stage::Connect, Fails(502), |_| Answer::none())
     };
     let raw = |fault, head: &'static str| {
@@ -21,9 +21,17 @@ pub fn before() -> Vec<Row> {
     };
     let flood: String = (0..2000).map(|n| format!("x-flood-{n}: {}\r\n", "x".repeat(100))).collect();
     vec![
-        played("connection refused", || Play::Refuses),
-        played("connection closed at once", || Play::HangsUp { resets: false }),
-        played("connection reset at once", || Play::HangsUp { resets: true }),
+        // Longer than a label of a name may be: no server of names needs to be asked.
+        played("name that nobody has", |_| Play::At(format!("http://{}.invalid", "x".repeat(64)))),
+        played("connection refused", |_| Play::Refuses),
+        played("connection closed at once", |_| Play::HangsUp { resets: false }),
+        played("connection reset at once", |_| Play::HangsUp { resets: true }),
+        played("certificate that nobody vouches for", |scene| Play::At(scene.others.stranger.clone())),
+        played("TLS with a server that has none", |scene| {
+            Play::At(scene.others.elsewhere.replacen("http", "https", 1))
+        })
+        .costly()
+        .timeouts("connect: 100ms"),
         Row::new("connection closed after the request", Stage::Head, Fails(502), |_| Answer::none()),
         Row::new("connection reset after the request", Stage::Head, Fails(502), |_| {
             Answer::default().reset()
@@ -94,7 +102,7 @@ pub fn none() -> Vec<Row> {
             Answer::raw(head).frames(&half[..crate::provider::begun(scene.protocol)]).cut()
         }),
         Row::new("redirect to another host", Stage::Head, Fails(502), |scene| {
-            Answer::with_headers(307, &[("location", &format!("{}/v1/messages", scene.elsewhere))], "")
+            Answer::with_headers(307, &[("location", &format!("{}/v1/messages", scene.others.elsewhere))], "")
         }),
         Row::new("204", Stage::Head, Fails(502), |_| Answer::raw("HTTP/1.1 204 Nothing\r\n\r\n")),
         Row::new("error in a 200", Stage::Head, Fails(ANY_5XX), |scene| {

@@ -35,6 +35,8 @@ pub enum Play {
     Answers(Answer),
     /// Nobody listens.
     Refuses,
+    /// There is no upstream but at this address.
+    At(String),
     /// It ends connections at once, or resets them.
     HangsUp {
         resets: bool,

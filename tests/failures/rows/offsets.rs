@@ -1,7 +1,7 @@
 //! The connection is reset after so many bytes of an answer: after each of them, or after some.
 
 use super::Row;
-use crate::provider::{Scene, document, events, finish};
+use crate::provider::{Scene, begun, document, events, finish};
 use crate::rule::Effect::{Fails, Nothing};
 use crate::rule::{Mode, Stage};
 use crate::support::Protocol;
@@ -11,7 +11,7 @@ pub fn offsets(is_deep: bool) -> Vec<Row> {
     let mut rows = Vec::new();
     for protocol in Protocol::ALL {
         let ends = ends(protocol);
-        let (content, whole) = (ends[crate::provider::begun(protocol) - 1], ends[last(protocol)]);
+        let (content, whole) = (ends[begun(protocol) - 1], ends[last(protocol)]);
         let length = events(protocol).concat().len();
         for bytes in sample(length, &[content, whole], is_deep) {
             let (stage, effect) = match bytes {
@@ -74,14 +74,15 @@ fn ends(protocol: Protocol) -> Vec<usize> {
 fn stream(scene: &Scene, bytes: usize) -> Answer {
     let mut answer = Answer::stream();
     let mut left = bytes;
-    for event in events(scene.protocol) {
+    let content = begun(scene.protocol) - 1;
+    for (number, event) in events(scene.protocol).into_iter().enumerate() {
         if left < event.len() {
             let part = &event.as_bytes()[..left];
             return answer.bytes([format!("{:x}\r\n", event.len()).as_bytes(), part].concat()).reset();
         }
         left -= event.len();
         answer = answer.frame(&event);
-        if event.contains("Hello,") {
+        if number == content {
             answer = answer.wait(&scene.read);
         }
     }

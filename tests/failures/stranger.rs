@@ -1,0 +1,57 @@
+//! A server that speaks TLS, and whose certificate nobody vouches for.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+pub struct Stranger {
+    addr: SocketAddr,
+    told: Arc<AtomicUsize>,
+}
+
+impl Stranger {
+    pub async fn start() -> Stranger {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key))
+            .expect("a configuration");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let told = Arc::new(AtomicUsize::new(0));
+        let counting = told.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, told) = (acceptor.clone(), counting.clone());
+                tokio::spawn(async move {
+                    if let Ok(mut stream) = acceptor.accept(stream).await
+                        && let Ok(1..) = stream.read(&mut [0; 64]).await
+                    {
+                        told.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        Stranger { addr, told }
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://{}", self.addr)
+    }
+
+    /// How many have told it something in confidence.
+    pub fn told(&self) -> usize {
+        self.told.load(Ordering::Relaxed)
+    }
+}
