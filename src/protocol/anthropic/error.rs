@@ -68,7 +68,7 @@ impl Fields {
 }
 
 fn text(value: Str<'_>) -> Option<String> {
-    Some(value.decode().into_owned()).filter(|text| !text.is_empty())
+    Some(value.decode().into_owned()).filter(|text| !text.trim().is_empty())
 }
 
 fn seconds(value: f64) -> Option<Duration> {

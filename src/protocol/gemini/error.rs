@@ -71,7 +71,8 @@ impl Body {
 
     /// What kind of error it is: its own words before the HTTP status (T168).
     pub(super) fn view(self, http_status: u16) -> ErrorView {
-        let message = self.message.clone().unwrap_or_else(|| unreadable(http_status, "no message"));
+        let message = self.message.clone().filter(|message| !message.trim().is_empty());
+        let message = message.unwrap_or_else(|| unreadable(http_status, "no message"));
         let kind = self.kind(http_status, &message);
         let mut retry_after = self.retry.or_else(|| retry_hint(&message));
         if kind == FaultKind::RateLimit && self.is_daily {

@@ -25,7 +25,7 @@ impl Members {
     /// also stand in an `error` object inside (T054).
     pub(super) fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), Error> {
         match reader.peek()? {
-            Kind::String => self.message = Some(text(reader.string()?.into_decoded())),
+            Kind::String => self.message = text(&reader.string()?.into_decoded()),
             Kind::Object => reader.object(|key, value| self.member(key, value))?,
             _ => reader.skip()?,
         }
@@ -49,7 +49,7 @@ impl Members {
             _ => return Ok(()),
         };
         match value.peek()? {
-            Kind::String => *slot = Some(text(value.string()?.into_decoded())),
+            Kind::String => *slot = text(&value.string()?.into_decoded()),
             // Some servers repeat the status here.
             Kind::Number => *slot = Some(value.number()?.as_str().to_owned()),
             _ => {}
@@ -83,8 +83,9 @@ impl Members {
     }
 }
 
-fn text(text: std::borrow::Cow<'_, str>) -> String {
-    text.into_owned()
+/// Words; blanks are none.
+fn text(text: &str) -> Option<String> {
+    Some(text).filter(|text| !text.trim().is_empty()).map(str::to_owned)
 }
 
 /// Reads an upstream's error body; its words count before its status (section 5.2).
