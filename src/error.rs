@@ -121,6 +121,9 @@ impl UpstreamError {
 pub enum Stage {
     /// Before the upstream could be spoken to.
     Connect,
+    /// Before it could be spoken to in confidence: nobody vouches for its certificate, or there is no agreement on how to
+    /// encrypt. Nothing of the request was sent.
+    Tls,
     /// While waiting for the head of the answer.
     Head,
     /// In the body of the answer.
@@ -276,6 +279,7 @@ impl Error {
             Error::Upstream(error) if error.is_credential() => "upstream_auth",
             Error::Upstream(error) => type_of(error.view.kind),
             Error::Transport { stage: Stage::Connect, .. } => "upstream_connect",
+            Error::Transport { stage: Stage::Tls, .. } => "upstream_tls",
             Error::Transport { stage: Stage::Head, .. } => "upstream_transport",
             Error::Transport { stage: Stage::Body, .. } => "upstream_truncated",
             Error::Timeout(Clock::Head) => "upstream_timeout_headers",
@@ -313,7 +317,7 @@ impl Error {
                 ErrorView::new(FaultKind::BadUpstream, "the upstream rejected the gateway's credential")
             }
             Error::Upstream(error) => error.view.clone(),
-            Error::Transport { stage: Stage::Connect, .. } => {
+            Error::Transport { stage: Stage::Connect | Stage::Tls, .. } => {
                 ErrorView::new(FaultKind::BadUpstream, "the upstream could not be reached")
             }
             Error::Transport { .. } => {

@@ -30,7 +30,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use aiproxy::Payload;
 use aiproxy::layer::BreakerPolicy;
+use aiproxy::protocol::Endpoint;
+use aiproxy::upstream::{ApiType, HttpClient};
+use http::Request;
+use tower::ServiceExt;
+
 use cell::Cell;
 use provider::Others;
 use rows::Row;
@@ -91,6 +97,16 @@ async fn an_idle_connection_that_closes_as_it_is_used_is_no_failure() {
             assert_eq!((reply.status, provider.count()), (200, asked), "{protocol}, reset: {resets}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_called_by_its_name() {
+    let stranger = Stranger::start().await;
+    let client = HttpClient::builder(ApiType::OpenAi, stranger.url().parse().unwrap()).build().unwrap();
+    let endpoint = Endpoint::parse("/v1/chat/completions", None).unwrap();
+    let payload = Payload::new(endpoint, r#"{"model":"m"}"#).unwrap();
+    let error = client.oneshot(Request::new(payload)).await.unwrap_err();
+    assert_eq!((error.error_type(), stranger.told()), ("upstream_tls", 0), "{error}");
 }
 
 /// Plays every cell of these rows; what does not hold, by row.

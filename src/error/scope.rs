@@ -23,7 +23,7 @@ impl Error {
         match self {
             Error::Stream { error, .. } => error.scope(),
             other if other.fault() != Fault::Upstream => None,
-            Error::Transport { stage: Stage::Connect, .. } => Some(Scope::Upstream),
+            Error::Transport { stage: Stage::Connect | Stage::Tls, .. } => Some(Scope::Upstream),
             Error::Upstream(answer) => Some(answer.scope()),
             _ => Some(Scope::Model),
         }

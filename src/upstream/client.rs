@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -287,8 +288,26 @@ impl Pools {
 
 /// What went wrong; hyper's errors hold no URL.
 fn transport(error: legacy::Error) -> Error {
-    let stage = if error.is_connect() { Stage::Connect } else { Stage::Head };
+    let stage = match error.is_connect() {
+        true if is_of_tls(&error) => Stage::Tls,
+        true => Stage::Connect,
+        false => Stage::Head,
+    };
     Error::Transport { stage, source: error.into() }
+}
+
+/// Whether it was the agreement on encryption that failed.
+fn is_of_tls(error: &legacy::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        // What an IO error holds is not its source.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<rustls::Error>() || held.is_some_and(|held| held.is::<rustls::Error>()) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// Response body of [`HttpClient`].

@@ -160,16 +160,16 @@ impl Failure {
     }
 }
 
-/// Which circuits a call probes; by default none.
+/// Which circuits a call probes, by the numbers of the probes; by default none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Admission {
-    pub(super) whole: bool,
-    pub(super) model: bool,
+    pub(super) whole: Option<u64>,
+    pub(super) model: Option<u64>,
 }
 
 impl Admission {
     pub(super) fn is_probe(self) -> bool {
-        self.whole || self.model
+        self.whole.is_some() || self.model.is_some()
     }
 }
 
@@ -192,9 +192,11 @@ enum Phase {
     Asked {
         until: Instant,
     },
-    /// A probe is under way, since some time after `until`.
+    /// A probe is under way, since some time after `until`. Its number tells it from one that was under way when
+    /// somebody ended an earlier rest by hand.
     Probing {
         until: Instant,
+        probe: u64,
     },
 }
 
@@ -216,17 +218,22 @@ impl Circuit {
         }
     }
 
-    /// Makes the call a probe if one is due.
-    fn admit(&mut self) -> bool {
-        let Phase::Open { until } = self.phase else { return false };
-        self.phase = Phase::Probing { until };
-        true
+    /// Makes the call a probe of this number if one is due.
+    fn admit(&mut self, probe: u64) -> Option<u64> {
+        let Phase::Open { until } = self.phase else { return None };
+        self.phase = Phase::Probing { until, probe };
+        Some(probe)
     }
 
     fn give_back(&mut self) {
-        if let Phase::Probing { until } = self.phase {
+        if let Phase::Probing { until, .. } = self.phase {
             self.phase = Phase::Open { until };
         }
+    }
+
+    /// Whether it waits for this probe.
+    fn waits_for(&self, number: Option<u64>) -> bool {
+        matches!(self.phase, Phase::Probing { probe, .. } if number == Some(probe))
     }
 
     /// Whether a success of a call that was no probe ends it.
@@ -273,11 +280,13 @@ pub(super) struct Circuits {
     policy: BreakerPolicy,
     whole: Option<Circuit>,
     by_model: HashMap<Arc<str>, Circuit>,
+    /// Probes so far.
+    probes: u64,
 }
 
 impl Circuits {
     pub(super) fn new(policy: BreakerPolicy) -> Self {
-        Circuits { policy, whole: None, by_model: HashMap::new() }
+        Circuits { policy, whole: None, by_model: HashMap::new(), probes: 0 }
     }
 
     /// Until when it serves nobody who asks for `model`; `None`: it does.
@@ -290,10 +299,15 @@ impl Circuits {
     pub(super) fn admit(&mut self, model: &str, now: Instant) -> Result<Admission, Instant> {
         match self.rests_until(model, now) {
             Some(until) => Err(until),
-            None => Ok(Admission {
-                whole: self.whole.as_mut().is_some_and(Circuit::admit),
-                model: self.by_model.get_mut(model).is_some_and(Circuit::admit),
-            }),
+            None => {
+                let number = self.probes + 1;
+                let admission = Admission {
+                    whole: self.whole.as_mut().and_then(|circuit| circuit.admit(number)),
+                    model: self.by_model.get_mut(model).and_then(|circuit| circuit.admit(number)),
+                };
+                self.probes += u64::from(admission.is_probe());
+                Ok(admission)
+            }
         }
     }
 
@@ -306,7 +320,8 @@ impl Circuits {
     /// about now.
     pub(super) fn success(&mut self, model: &str, admission: Admission, now: Instant) {
         self.whole_works(admission, now);
-        if self.by_model.get(model).is_some_and(|circuit| admission.model || circuit.is_over(now)) {
+        let works = |circuit: &Circuit| circuit.waits_for(admission.model) || circuit.is_over(now);
+        if self.by_model.get(model).is_some_and(works) {
             self.by_model.remove(model);
         }
     }
@@ -314,11 +329,12 @@ impl Circuits {
     /// It was reached and has let the call in; nothing is known about the model.
     pub(super) fn reached(&mut self, model: &str, admission: Admission, now: Instant) {
         self.whole_works(admission, now);
-        self.give_back(model, Admission { whole: false, ..admission });
+        self.give_back(model, Admission { whole: None, ..admission });
     }
 
     fn whole_works(&mut self, admission: Admission, now: Instant) {
-        self.whole = self.whole.filter(|circuit| !admission.whole && !circuit.is_over(now));
+        self.whole =
+            self.whole.filter(|circuit| !circuit.waits_for(admission.whole) && !circuit.is_over(now));
     }
 
     /// The answer to a probe has begun: nobody needs to wait for its end. One more failure opens the circuit again.
@@ -339,13 +355,14 @@ impl Circuits {
     ) -> bool {
         let (old, is_probe) = match failure.extent {
             Extent::Whole => {
-                self.give_back(model, Admission { whole: false, ..admission });
-                (self.whole, admission.whole)
+                self.give_back(model, Admission { whole: None, ..admission });
+                (self.whole, self.whole.is_some_and(|circuit| circuit.waits_for(admission.whole)))
             }
             Extent::Model => {
                 // It was reached and has let the call in.
                 self.whole_works(admission, now);
-                (self.by_model.get(model).copied(), admission.model)
+                let old = self.by_model.get(model).copied();
+                (old, old.is_some_and(|circuit| circuit.waits_for(admission.model)))
             }
         };
         if self.policy.failures == 0 {
@@ -366,8 +383,8 @@ impl Circuits {
     }
 
     fn probed(&mut self, model: &str, admission: Admission) -> impl Iterator<Item = &mut Circuit> {
-        let whole = self.whole.as_mut().filter(|_| admission.whole);
-        let model = if admission.model { self.by_model.get_mut(model) } else { None };
+        let whole = self.whole.as_mut().filter(|circuit| circuit.waits_for(admission.whole));
+        let model = self.by_model.get_mut(model).filter(|circuit| circuit.waits_for(admission.model));
         whole.into_iter().chain(model)
     }
 
@@ -388,7 +405,8 @@ impl Circuits {
             Some(model) => {
                 self.by_model.remove(model);
             }
-            None => *self = Circuits::new(self.policy),
+            // The numbers go on: a probe that is still under way must not be taken for a later one.
+            None => *self = Circuits { probes: self.probes, ..Circuits::new(self.policy) },
         }
     }
 

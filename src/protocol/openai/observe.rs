@@ -19,8 +19,8 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
         return Signal::Quiet;
     }
     if is_plain_delta(&event.data, &mut state.said) {
-        // Content after the finish of one choice belongs to another, which has its own to come.
         state.may_end = false;
+        state.open_choices |= 1;
         return Signal::Content;
     }
     let Ok(text) = std::str::from_utf8(&event.data) else { return Signal::Quiet };
@@ -31,14 +31,12 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
     }
     state.usage.merge(&seen.usage);
     state.said = seen.said;
+    state.open_choices = (state.open_choices | seen.begun) & !seen.ended;
     match seen {
         Seen { failure: Some(failure), .. } => Signal::Error(failure),
-        Seen { finish: true, .. } => {
-            state.may_end = true;
-            Signal::Content
-        }
-        Seen { content: true, .. } => {
-            state.may_end = false;
+        // The end of one choice is not that of the others.
+        Seen { ended, content, .. } if ended != 0 || content => {
+            state.may_end = ended != 0 && state.open_choices == 0;
             Signal::Content
         }
         _ => Signal::Quiet,
@@ -54,6 +52,7 @@ struct Needles {
     error: memmem::Finder<'static>,
     finish: memmem::Finder<'static>,
     usage: memmem::Finder<'static>,
+    index: memmem::Finder<'static>,
 }
 
 static NEEDLES: LazyLock<Needles> = LazyLock::new(|| {
@@ -69,6 +68,7 @@ static NEEDLES: LazyLock<Needles> = LazyLock::new(|| {
         error: needle(r#""error""#),
         finish: needle(r#""finish_reason""#),
         usage: needle(r#""usage""#),
+        index: needle(r#""index":"#),
     }
 });
 
@@ -80,8 +80,10 @@ fn is_plain_delta(data: &[u8], said: &mut Lengths) -> bool {
         after(data, key).filter(|rest| rest.first() != Some(end)).map(|rest| (rest, *end))
     };
     let Some((rest, end)) = needles.begun.iter().find_map(begun) else { return false };
-    let is_plain =
-        needles.error.find(data).is_none() && is_null(data, &needles.finish) && is_null(data, &needles.usage);
+    let is_plain = needles.error.find(data).is_none()
+        && is_null(data, &needles.finish)
+        && is_null(data, &needles.usage)
+        && is_of_the_first(data);
     match (is_plain, end) {
         (false, _) => {}
         (true, b'"') => said.add_string(rest),
@@ -117,11 +119,26 @@ fn is_null(data: &[u8], key: &memmem::Finder<'_>) -> bool {
     true
 }
 
+/// Whether nothing in it has a place but the first: another choice must be known by its number, and so must a call be told
+/// from one.
+fn is_of_the_first(data: &[u8]) -> bool {
+    let mut rest = data;
+    while let Some(value) = after(rest, &NEEDLES.index) {
+        if !matches!(value.trim_ascii_start(), [b'0', b',' | b'}' | b' ' | b'\n', ..]) {
+            return false;
+        }
+        rest = value;
+    }
+    true
+}
+
 #[derive(Default)]
 struct Seen {
     said: Lengths,
     content: bool,
-    finish: bool,
+    /// The choices that are there, and those that end here, one bit for each.
+    begun: u128,
+    ended: u128,
     usage: Usage,
     failure: Option<ErrorView>,
 }
@@ -135,9 +152,25 @@ impl Seen {
                 _ => Ok(()),
             })?,
             "error" if value.peek()? != Kind::Null => self.failure = Some(error::read(value)?),
-            "choices" => {
-                value.lenient_array(|value| value.lenient_object(|key, value| self.choice(key, value)))?
-            }
+            "choices" => value.lenient_array(|value| {
+                let (mut index, mut ends) = (0, false);
+                value.lenient_object(|key, value| match key {
+                    "index" => {
+                        index = value.lenient_u64()?.unwrap_or(0);
+                        Ok(())
+                    }
+                    "finish_reason" => {
+                        ends |= value.lenient_string()?.is_some_and(|word| !word.is_empty());
+                        Ok(())
+                    }
+                    _ => self.choice(key, value),
+                })?;
+                // OpenAI makes no more of them.
+                let bit = 1 << index.min(127);
+                self.begun |= bit;
+                self.ended |= if ends { bit } else { 0 };
+                Ok::<_, Error>(())
+            })?,
             _ => {}
         }
         Ok(())
@@ -145,9 +178,6 @@ impl Seen {
 
     fn choice(&mut self, key: &str, value: &mut Reader<'_>) -> Result<(), Error> {
         match key {
-            "finish_reason" => {
-                self.finish |= value.lenient_string()?.is_some_and(|word| !word.is_empty());
-            }
             "error" if value.peek()? == Kind::Object => self.failure = Some(error::read(value)?),
             "delta" | "message" => {
                 let mut fields = reasoning::Fields::default();

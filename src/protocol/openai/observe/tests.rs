@@ -42,6 +42,25 @@ fn t021_a_stream_may_end_after_its_finish_and_not_before() {
     assert!(state.may_end);
     see(&mut state, r#"{"choices":[{"index":1,"delta":{"content":"y"},"finish_reason":null}]}"#);
     assert!(!state.may_end, "the other choice has yet to finish");
+    // Both under way, and only one of them is over: the first, or the second.
+    for (over, open) in [(0, 1), (1, 0)] {
+        let mut state = Observation::default();
+        for index in [0, 1] {
+            see(
+                &mut state,
+                &format!(
+                    r#"{{"choices":[{{"index":{index},"delta":{{"content":"x"}},"finish_reason":null}}]}}"#
+                ),
+            );
+        }
+        let end =
+            |index| format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#);
+        see(&mut state, &end(over));
+        assert!(!state.may_end, "choice {open} has yet to finish");
+        see(&mut state, &end(open));
+        assert!(state.may_end);
+    }
+    see(&mut state, r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#);
     assert_eq!(see(&mut state, "[DONE] "), Signal::Quiet);
     assert!(state.may_end);
 }
