@@ -34,6 +34,7 @@ use serde_json::Value;
 
 use support::answer::{self, Finish};
 use support::client::events;
+use support::meaning::{self, Meaning};
 use support::recorded::{self, Recorded, Recording, endpoint, folders};
 use support::translations::{keep_recorded, keep_translated};
 use support::{Protocol, native, pairs};
@@ -250,6 +251,8 @@ struct Tally {
 struct Replay {
     requests: BTreeMap<(&'static str, &'static str), Tally>,
     answers: BTreeMap<(&'static str, &'static str), Tally>,
+    /// Why some were refused.
+    reasons: BTreeMap<String, usize>,
     failures: Vec<String>,
 }
 
@@ -299,14 +302,19 @@ impl Recorded {
         Some(match written {
             Ok(out) => {
                 keep_translated(self.protocol, upstream, &self.name("request.json"), &out);
-                serde_json::from_slice::<Value>(&out).map(drop).map_err(|error| error.to_string()).into()
+                let text = std::str::from_utf8(&out).unwrap();
+                let (said, heard) = (meaning::asked(self.protocol, body), meaning::asked(upstream, text));
+                match said.is_heard_as(&heard) {
+                    true => Outcome::Replayed,
+                    false => Outcome::Failed(format!("{said:?} became {heard:?}")),
+                }
             }
-            Err(RequestError::Unsupported(_)) => Outcome::Refused,
+            Err(RequestError::Unsupported(what)) => Outcome::Refused(what.to_string()),
             // A request of nothing but instructions (2.5).
             Err(RequestError::Invalid { message, .. }) if message == "nothing is left to send" => {
-                Outcome::Refused
+                Outcome::Refused(message.into_owned())
             }
-            Err(_) if self.status >= 400 => Outcome::Refused,
+            Err(_) if self.status >= 400 => Outcome::Refused("its own provider refused it".to_owned()),
             Err(error) => Outcome::Failed(error.to_string()),
         })
     }
@@ -327,9 +335,11 @@ impl Recorded {
         (exchange.include_usage, exchange.show_reasoning) = (true, true);
         match &self.answer {
             Recording::Stream(stream) => self.stream_for(&exchange, stream.as_bytes()),
-            Recording::Document(_) if self.is_broken => Outcome::Refused,
+            Recording::Document(_) if self.is_broken => Outcome::Refused("it has not ended".to_owned()),
             // A Gemini stream that was asked for without `alt=sse`; upstreams are never asked so.
-            Recording::Document(body) if body.starts_with('[') => Outcome::Refused,
+            Recording::Document(body) if body.starts_with('[') => {
+                Outcome::Refused("a stream of a form that is not asked for".to_owned())
+            }
             Recording::Document(body) => {
                 let mut out = Vec::new();
                 let written = decode_response(self.protocol, body, SEED)
@@ -339,7 +349,11 @@ impl Recorded {
                 }
                 self.keep_answer(client, "answer.json", &out);
                 let answer = answer::document(client, &serde_json::from_slice(&out).unwrap());
-                if answer.finish == Finish::Missing { "it has no end".into() } else { Outcome::Replayed }
+                if answer.finish == Finish::Missing {
+                    return "it has no end".into();
+                }
+                let said = meaning::document(self.protocol, body);
+                same(client, &said, &meaning::document(client, std::str::from_utf8(&out).unwrap()))
             }
         }
     }
@@ -357,28 +371,37 @@ impl Recorded {
                 return format!("in pieces of {size} bytes it means something else").as_str().into();
             }
         }
-        let events = events(&whole);
-        match answer::stream_error(exchange.client, &events) {
+        let heard = events(&whole);
+        match answer::stream_error(exchange.client, &heard) {
             Some(_) if self.is_broken => Outcome::Replayed,
             Some(error) => Outcome::Failed(error.to_string()),
-            None if answer::stream(exchange.client, &events).finish == Finish::Missing => {
+            None if answer::stream(exchange.client, &heard).finish == Finish::Missing => {
                 "it has no end".into()
             }
-            None => Outcome::Replayed,
+            None => {
+                let said = meaning::stream(self.protocol, &events(stream_text(stream)));
+                same(exchange.client, &said, &meaning::stream(exchange.client, &heard))
+            }
         }
+    }
+}
+
+fn stream_text(stream: &[u8]) -> &str {
+    std::str::from_utf8(stream).unwrap()
+}
+
+fn same(client: Protocol, said: &Meaning, heard: &Meaning) -> Outcome {
+    match said.is_heard_as(client, heard) {
+        true => Outcome::Replayed,
+        false => Outcome::Failed(format!("{said:?} became {heard:?}")),
     }
 }
 
 enum Outcome {
     Replayed,
-    Refused,
+    /// Why.
+    Refused(String),
     Failed(String),
-}
-
-impl From<Result<(), String>> for Outcome {
-    fn from(result: Result<(), String>) -> Self {
-        result.map_or_else(Outcome::Failed, |()| Outcome::Replayed)
-    }
 }
 
 impl From<&str> for Outcome {
@@ -388,7 +411,13 @@ impl From<&str> for Outcome {
 }
 
 impl Tally {
-    fn count(&mut self, what: String, failures: &mut Vec<String>, outcome: impl FnOnce() -> Option<Outcome>) {
+    fn count(
+        &mut self,
+        what: String,
+        reasons: &mut BTreeMap<String, usize>,
+        failures: &mut Vec<String>,
+        outcome: impl FnOnce() -> Option<Outcome>,
+    ) {
         let outcome = catch_unwind(AssertUnwindSafe(outcome)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();
             Some(Outcome::Failed(format!("panic: {}", text.unwrap_or_default())))
@@ -396,7 +425,10 @@ impl Tally {
         match outcome {
             None => {}
             Some(Outcome::Replayed) => self.replayed += 1,
-            Some(Outcome::Refused) => self.refused += 1,
+            Some(Outcome::Refused(why)) => {
+                self.refused += 1;
+                *reasons.entry(why).or_default() += 1;
+            }
             Some(Outcome::Failed(why)) => {
                 self.failed += 1;
                 failures.push(format!("{what}: {why}"));
@@ -414,11 +446,11 @@ impl Replay {
             if other != recorded.protocol {
                 let tally = self.requests.entry(pair).or_default();
                 let what = format!("{id}: request to {other}");
-                tally.count(what, &mut self.failures, || recorded.request_for(other));
+                tally.count(what, &mut self.reasons, &mut self.failures, || recorded.request_for(other));
             }
             let tally = self.answers.entry(pair).or_default();
             let what = format!("{id}: answer to {other}");
-            tally.count(what, &mut self.failures, || Some(recorded.answer_for(other)));
+            tally.count(what, &mut self.reasons, &mut self.failures, || Some(recorded.answer_for(other)));
         }
     }
 }
@@ -436,6 +468,10 @@ impl fmt::Display for Replay {
                     format!("{from} → {to}")
                 )?;
             }
+        }
+        writeln!(f, "\n refused  because")?;
+        for (why, count) in &self.reasons {
+            writeln!(f, "{count:>8}  {why}")?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod client;
 pub mod compress;
 pub mod gateway;
+pub mod meaning;
 pub mod native;
 pub mod odd;
 pub mod program;

@@ -66,8 +66,9 @@ pub(super) fn write(usage: &Usage, w: &mut Writer<'_>) {
     if usage.is_empty() {
         return;
     }
-    let reasoning = usage.reasoning.unwrap_or(0);
     let output = usage.output.unwrap_or(0);
+    // Some servers count more thoughts than output; here the two are added up.
+    let reasoning = usage.reasoning.unwrap_or(0).min(output);
     w.key("usageMetadata").begin_object();
     w.key("promptTokenCount").u64(usage.input.unwrap_or(0));
     if let Some(cached) = usage.cache_read.filter(|n| *n > 0) {
