@@ -188,5 +188,7 @@ fn gateway(protocol: Protocol, mode: Mode, first: &str, timeouts: &str, second: 
     };
     let second = second.map(|url| upstream("second", url, 1, "")).unwrap_or_default();
     let first = upstream("first", first, 0, timeouts);
-    from_yaml(&format!("circuit_breaker: {{failures: 1}}\nupstreams:\n{first}{second}"))
+    // No sign of life goes out before an answer, however slow the machine is.
+    let settings = "circuit_breaker: {failures: 1}\nkeep_alive: {grace: 1h}";
+    from_yaml(&format!("{settings}\nupstreams:\n{first}{second}"))
 }

@@ -31,7 +31,7 @@ pub fn before() -> Vec<Row> {
             Play::At(scene.others.elsewhere.replacen("http", "https", 1))
         })
         .costly()
-        .timeouts("connect: 100ms"),
+        .timeouts("connect: 500ms"),
         Row::new("connection closed after the request", Stage::Head, Fails(502), |_| Answer::none()),
         Row::new("connection reset after the request", Stage::Head, Fails(502), |_| {
             Answer::default().reset()
@@ -45,7 +45,7 @@ pub fn before() -> Vec<Row> {
         Row::new("2,000 header fields", Stage::Head, Fails(502), move |scene| {
             scene.under(&format!("HTTP/1.1 200 OK\ncontent-type: TYPE\n{}", flood.trim_end())).cut()
         }),
-        Row::new("silence", Stage::Head, Fails(504), |_| Answer::default().stall()).timeouts("head: 50ms"),
+        Row::new("silence", Stage::Head, Fails(504), |_| Answer::default().stall()).timeouts("head: 500ms"),
     ]
 }
 
@@ -150,7 +150,7 @@ pub fn documents() -> Vec<Row> {
         document_row("connection closed", Fails(502), |all| sized(all.len()).bytes(half(all)).cut()),
         document_row("connection reset", Fails(502), |all| sized(all.len()).bytes(half(all)).reset()),
         document_row("silence", Fails(504), |all| sized(all.len()).bytes(half(all)).stall())
-            .timeouts("idle: 50ms"),
+            .timeouts("idle: 500ms"),
         document_row("length too short", Fails(502), |all| sized(all.len() - 9).bytes(all.to_owned()).cut()),
         document_row("length too long", Fails(502), |all| sized(all.len() + 9).bytes(all.to_owned()).cut()),
         document_row("chunked, without its last chunk", Fails(502), |all| {

@@ -52,10 +52,10 @@ fn effect(how: Break) -> Effect {
 
 fn clocks(how: Break, stage: Stage) -> &'static str {
     match (how, stage) {
-        (Break::Stalls, Stage::FirstEvent | Stage::BeforeContent) => "first_content: 50ms",
+        (Break::Stalls, Stage::FirstEvent | Stage::BeforeContent) => "first_content: 500ms",
         // Too short a gap would break what is whole.
-        (Break::Stalls, Stage::AfterFinish | Stage::AfterTheEnd) => "content_gap: 1s",
-        (Break::Stalls, _) => "content_gap: 50ms",
+        (Break::Stalls, Stage::AfterFinish | Stage::AfterTheEnd) => "content_gap: 2s",
+        (Break::Stalls, _) => "content_gap: 500ms",
         _ => "",
     }
 }
