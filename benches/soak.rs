@@ -216,6 +216,7 @@ fn ask(number: u64) -> Ask {
         number,
         stream: (turn / (ALL.len() * MODELS.len())).is_multiple_of(2),
         leaves: turn % 20 == 19,
+        may_be_blank: model == "m-blank",
     }
 }
 
@@ -227,8 +228,9 @@ async fn stops(cli: &Cli, gateway: &mut Process) -> Outcome<()> {
         let (http, origin) = (http.clone(), origin.clone());
         let protocol = ALL[number as usize % ALL.len()];
         streams.spawn(async move {
-            let uri = Ask { protocol, model: "slow".to_owned(), number, stream: true, leaves: false };
-            uri.send(&http, &origin).await
+            let model = "slow".to_owned();
+            let ask = Ask { protocol, model, number, stream: true, leaves: false, may_be_blank: false };
+            ask.send(&http, &origin).await
         });
     }
     // Each lasts for eight seconds.

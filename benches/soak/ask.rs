@@ -30,6 +30,8 @@ pub struct Ask {
     pub stream: bool,
     /// Leaves after the first piece of the answer.
     pub leaves: bool,
+    /// Whether one of the upstreams answers without a word.
+    pub may_be_blank: bool,
 }
 
 /// What became of a request.
@@ -106,8 +108,9 @@ impl Ask {
         format!("number {} here", self.number)
     }
 
+    /// A model may also have nothing to say.
     fn is_mine(&self, said: &str) -> bool {
-        said.contains(&self.words())
+        said.contains(&self.words()) || self.may_be_blank && said.is_empty()
     }
 
     fn stream_end(&self, text: &str) -> End {
