@@ -1,10 +1,11 @@
 //! How long nothing has come: the one clock of everybody who waits for more.
 
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Runs while somebody waits. A timer is made on the first wait and looked at when it rings, not set anew for
@@ -15,12 +16,14 @@ pub(crate) struct Silence {
     since: Option<Instant>,
     // Boxed: who never waits moves no timer about.
     alarm: Option<Pin<Box<Sleep>>>,
+    // Whom the alarm will wake.
+    waiting: Option<Waker>,
 }
 
 impl Silence {
     /// Rings after so much silence; `None`: never.
     pub(crate) fn new(most: Option<Duration>) -> Self {
-        Silence { most, since: None, alarm: None }
+        Silence { most, since: None, alarm: None, waiting: None }
     }
 
     /// Counts from now on, also while nobody waits.
@@ -38,8 +41,14 @@ impl Silence {
         let Some(most) = self.most else { return Poll::Pending };
         let rings_at = *self.since.get_or_insert_with(Instant::now) + most;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(rings_at)));
-        loop {
-            ready!(alarm.as_mut().poll(cx));
+        // Every piece of every stream comes by here: an alarm that has not rung, and knows whom to wake, is left alone.
+        let is_set = self.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker()));
+        if is_set && !alarm.is_elapsed() {
+            return Poll::Pending;
+        }
+        // Without a budget, which when spent would say "not yet" and leave the alarm without a waker.
+        while pin!(unconstrained(alarm.as_mut())).poll(cx).is_ready() {
+            self.waiting = None;
             if Instant::now() >= rings_at {
                 self.since = None;
                 return Poll::Ready(());
@@ -47,6 +56,8 @@ impl Silence {
             // Something came since it was set.
             alarm.as_mut().reset(rings_at);
         }
+        self.waiting = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -69,5 +80,32 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 55);
         poll_fn(|cx| silence.poll(cx)).await;
         assert_eq!(start.elapsed().as_secs(), 65);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_for_a_task_that_has_spent_its_budget() {
+        let mut silence = Silence::new(Some(Duration::from_secs(10)));
+        let mut is_first = true;
+        let rings = poll_fn(|cx| {
+            if std::mem::take(&mut is_first) {
+                // Whatever else the task does, until it is told to let others run.
+                while let Poll::Ready(budget) = tokio::task::coop::poll_proceed(cx) {
+                    budget.made_progress();
+                }
+            }
+            silence.poll(cx)
+        });
+        tokio::time::timeout(Duration::from_secs(60), rings).await.expect("somebody to wake it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_wakes_whoever_asked_last() {
+        use futures_util::FutureExt as _;
+        let mut silence = Silence::new(Some(Duration::from_secs(10)));
+        // Somebody else, who is never woken.
+        assert!(poll_fn(|cx| silence.poll(cx)).now_or_never().is_none());
+        let start = Instant::now();
+        poll_fn(|cx| silence.poll(cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 10);
     }
 }
