@@ -25,10 +25,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use aiproxy::protocol::canonical::{Collector, Exchange, Losses, Request};
+use aiproxy::protocol::canonical::{Exchange, Losses, Request};
 use aiproxy::protocol::{
-    RequestError, StreamDecoder, StreamEncoder, Target, decode_request, decode_response, encode_request,
-    encode_response, parse_error, render_error, sse,
+    RequestError, Target, decode_request, decode_response, encode_request, encode_response, parse_error,
+    render_error,
 };
 use serde_json::Value;
 
@@ -36,6 +36,7 @@ use support::answer::{self, Finish};
 use support::client::events;
 use support::meaning::{self, Meaning};
 use support::recorded::{self, Recorded, Recording, endpoint, folders};
+use support::streams;
 use support::translations::{keep_recorded, keep_translated};
 use support::{Protocol, native, pairs};
 
@@ -49,32 +50,12 @@ fn exchange(request: &Request<'_>, client: Protocol, upstream: Protocol) -> Exch
 
 /// The client's stream for the upstream's, which comes in these pieces.
 fn translate_stream<'p>(exchange: &Exchange, pieces: impl IntoIterator<Item = &'p [u8]>) -> String {
-    let mut events = sse::Decoder::default();
-    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
-    let mut encoder = StreamEncoder::new(exchange);
-    let mut out = Vec::new();
-    let mut sink =
-        |event: sse::Event<'_>| decoder.event(&event, &mut |event| encoder.event(&event, &mut out));
-    for piece in pieces {
-        events.push(piece, &mut sink).unwrap();
-    }
-    events.finish(&mut sink);
-    decoder.finish(&mut |event| encoder.event(&event, &mut out));
-    String::from_utf8(out).unwrap()
+    String::from_utf8(streams::translated(exchange, pieces)).unwrap()
 }
 
 /// The client's document for the upstream's stream.
 fn fold(exchange: &Exchange, stream: &[u8]) -> Value {
-    let mut events = sse::Decoder::default();
-    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
-    let mut collector = Collector::default();
-    let mut sink = |event: sse::Event<'_>| decoder.event(&event, &mut |event| collector.event(event));
-    events.push(stream, &mut sink).unwrap();
-    events.finish(&mut sink);
-    decoder.finish(&mut |event| collector.event(event));
-    let mut out = Vec::new();
-    encode_response(&collector.finish().unwrap(), exchange, &mut out).unwrap();
-    serde_json::from_slice(&out).unwrap()
+    serde_json::from_slice(&streams::folded(exchange, stream).unwrap()).unwrap()
 }
 
 // Cases of the project's own.

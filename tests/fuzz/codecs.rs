@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use aiproxy::config::{Config, Source};
-use aiproxy::protocol::canonical::{Collector, ErrorView, Exchange, Losses};
+use aiproxy::protocol::canonical::{ErrorView, Exchange, Losses};
 use aiproxy::protocol::{
-    Aggregator, ClientDialect, KeepAlive, Observer, Protocol, StreamDecoder, StreamEncoder, Target as Asked,
-    decode_request, decode_response, encode_request, encode_response, json, lengths_of, parse_error,
-    render_error, sse, usage_of,
+    Aggregator, ClientDialect, KeepAlive, Observer, Protocol, Target as Asked, decode_request,
+    decode_response, encode_request, encode_response, json, lengths_of, parse_error, render_error, sse,
+    usage_of,
 };
 use aiproxy::{Payload, protocol::Endpoint};
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::dice::Dice;
 use crate::seeds::{Seeds, Sort};
 use crate::support::pairs;
 use crate::support::recorded::endpoint;
+use crate::support::streams::{folded, translated};
 use crate::{Check, Target};
 
 /// Most bytes of an error's words, whatever the input quotes.
@@ -356,21 +357,6 @@ fn frames(out: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-fn translated(exchange: &Exchange, pieces: &[&[u8]]) -> Vec<u8> {
-    let mut events = sse::Decoder::default();
-    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
-    let mut encoder = StreamEncoder::new(exchange);
-    let mut out = Vec::new();
-    let mut sink =
-        |event: sse::Event<'_>| decoder.event(&event, &mut |event| encoder.event(&event, &mut out));
-    for piece in pieces {
-        events.push(piece, &mut sink).unwrap();
-    }
-    events.finish(&mut sink);
-    decoder.finish(&mut |event| encoder.event(&event, &mut out));
-    out
-}
-
 /// Words without one of which no stream of an upstream has ended well.
 fn end_marks(upstream: Protocol) -> &'static [&'static str] {
     match upstream {
@@ -405,9 +391,9 @@ fn ends(client: Protocol, out: &str) -> (usize, bool) {
 }
 
 fn stream(exchange: &Exchange, text: &[u8], dice: &mut Dice) -> Outcome {
-    let out = translated(exchange, &[text]);
+    let out = translated(exchange, [text]);
     frames(&out)?;
-    let cut = translated(exchange, &pieces(text, dice));
+    let cut = translated(exchange, pieces(text, dice));
     if out != cut {
         let [out, cut] = [out, cut].map(|out| String::from_utf8_lossy(&out).into_owned());
         return Err(format!("chunks make a difference:\n{out}\n---\n{cut}"));
@@ -426,22 +412,10 @@ fn stream(exchange: &Exchange, text: &[u8], dice: &mut Dice) -> Outcome {
     if ended > 0 && !may_end {
         return Err(format!("ended well all by itself:\n{told}"));
     }
-    folded(exchange, text)?;
-    Ok(out.len())
-}
-
-/// The same stream for a client that wants a document.
-fn folded(exchange: &Exchange, text: &[u8]) -> Result<(), String> {
-    let mut events = sse::Decoder::default();
-    let mut decoder = StreamDecoder::new(exchange.upstream, exchange.seed);
-    let mut collector = Collector::default();
-    let mut sink = |event: sse::Event<'_>| decoder.event(&event, &mut |event| collector.event(event));
-    events.push(text, &mut sink).unwrap();
-    events.finish(&mut sink);
-    decoder.finish(&mut |event| collector.event(event));
-    let mut out = Vec::new();
-    match collector.finish().and_then(|response| encode_response(&response, exchange, &mut out)) {
-        Ok(()) => must_be_json("a folded answer", &out),
-        Err(error) => is_brief(&error).map(drop),
+    // The same stream for a client that wants a document.
+    match folded(exchange, text) {
+        Ok(document) => must_be_json("a folded answer", &document)?,
+        Err(error) => drop(is_brief(&error)?),
     }
+    Ok(out.len())
 }

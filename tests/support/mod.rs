@@ -11,6 +11,7 @@ pub mod odd;
 pub mod program;
 pub mod recorded;
 pub mod series;
+pub mod streams;
 pub mod talk;
 pub mod translations;
 pub mod upstream;
