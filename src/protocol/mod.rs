@@ -446,8 +446,9 @@ pub struct Observation {
     pub said: Lengths,
     /// Whether the stream may end here as a complete answer.
     pub may_end: bool,
-    /// Chat: the choices that have begun and not ended, one bit for each.
-    pub(crate) open_choices: u128,
+    /// Chat: the choices that have begun, and those that have ended, one bit for each.
+    pub(crate) begun_choices: u128,
+    pub(crate) ended_choices: u128,
     /// Whether the answer has ended: nothing that follows belongs to it. A Gemini stream has no mark of that; there it is
     /// an error after the finish that tells.
     pub is_over: bool,

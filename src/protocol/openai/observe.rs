@@ -20,7 +20,7 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
     }
     if is_plain_delta(&event.data, &mut state.said) {
         state.may_end = false;
-        state.open_choices |= 1;
+        state.begun_choices |= 1;
         return Signal::Content;
     }
     let Ok(text) = std::str::from_utf8(&event.data) else { return Signal::Quiet };
@@ -31,12 +31,13 @@ pub(crate) fn event(event: &sse::Event<'_>, state: &mut Observation) -> Signal {
     }
     state.usage.merge(&seen.usage);
     state.said = seen.said;
-    state.open_choices = (state.open_choices | seen.begun) & !seen.ended;
+    state.begun_choices |= seen.begun;
+    state.ended_choices |= seen.ended;
     match seen {
         Seen { failure: Some(failure), .. } => Signal::Error(failure),
         // The end of one choice is not that of the others.
         Seen { ended, content, .. } if ended != 0 || content => {
-            state.may_end = ended != 0 && state.open_choices == 0;
+            state.may_end = ended != 0 && state.begun_choices & !state.ended_choices == 0;
             Signal::Content
         }
         _ => Signal::Quiet,

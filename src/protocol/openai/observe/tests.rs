@@ -61,6 +61,19 @@ fn t021_a_stream_may_end_after_its_finish_and_not_before() {
         assert!(state.may_end);
     }
     see(&mut state, r#"{"choices":[{"index":1,"delta":{},"finish_reason":"stop"}]}"#);
+    // Counts may come with what is left of a choice that is over.
+    let mut state = Observation::default();
+    let of = |index: u8, delta: &str, finish: &str| {
+        format!(r#"{{"choices":[{{"index":{index},"delta":{delta},"finish_reason":{finish}}}]}}"#)
+    };
+    for event in
+        [of(0, r#"{"content":"x"}"#, r#""stop""#), of(1, r#"{"content":"x"}"#, "null"), of(0, "{}", "null")]
+    {
+        see(&mut state, &event);
+        assert_eq!(state.may_end, event.contains("stop"), "{event}");
+    }
+    see(&mut state, &of(1, "{}", r#""stop""#));
+    assert!(state.may_end, "both have ended");
     assert_eq!(see(&mut state, "[DONE] "), Signal::Quiet);
     assert!(state.may_end);
 }
