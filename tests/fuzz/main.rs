@@ -8,7 +8,7 @@
 //! run on stable, but there they neither change seeds nor know which branches an input reached: they would call what is
 //! here, the seeds and the changes that keep JSON, events and YAML almost right, and add nothing to it.
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
+#[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -16,5 +16,5 @@ trap 'rm -rf "$work"' EXIT
 if [[ " $* " == *" short "* ]]; then
   export AIPROXY_CORPUS=none
 fi
-AIPROXY_TRANSLATIONS=$work cargo test --quiet --all-features --test corpus --test loss_table
+AIPROXY_TRANSLATIONS=$work cargo test --quiet --all-features --test protocol -- corpus loss_table
 "$python" tests/sdk/judge.py "$work" "$@"

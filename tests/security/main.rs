@@ -1,7 +1,7 @@
 //! What strangers, web pages and hostile upstreams must not get: the keys, somebody else's upstream, the memory. What
-//! clients show and where redirects lead is in tests/auth.rs.
+//! clients show and where redirects lead is in tests/server/auth.rs.
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
+#[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
