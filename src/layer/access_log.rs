@@ -4,17 +4,15 @@
 //! and only if it is switched on.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::inspect::{Inspect, InspectBody, InspectFuture};
 use super::request_id::RequestId;
 use super::trail::{Notes, Trail};
 use crate::protocol::canonical::Usage;
@@ -67,6 +65,7 @@ pub struct AccessLog<S> {
 impl<S, Q, B> Service<Request<Q>> for AccessLog<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,
+    B: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = S::Error;
@@ -78,7 +77,7 @@ where
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         if !tracing::enabled!(target: "aiproxy::access", tracing::Level::INFO) {
-            return ResponseFuture { inner: self.inner.call(request), line: None };
+            return ResponseFuture::new(self.inner.call(request), None);
         }
         let trail = request.extensions_mut().get_or_insert_default::<Trail>().clone();
         let request_id = request.extensions().get::<RequestId>().cloned();
@@ -92,12 +91,18 @@ where
             bytes: 0,
             end: "client left",
         };
-        ResponseFuture { inner: self.inner.call(request), line: Some(Box::new(line)) }
+        ResponseFuture::new(self.inner.call(request), Some(Box::new(line)))
     }
 }
 
+/// Response future of [`AccessLog`].
+pub type ResponseFuture<F> = InspectFuture<F, Box<Line>>;
+
+/// Response body of [`AccessLog`].
+pub type ResponseBody<B> = InspectBody<B, Box<Line>>;
+
 /// What the line will say; written when it is dropped, however the request ended.
-struct Line {
+pub struct Line {
     method: Method,
     path: String,
     request_id: Option<RequestId>,
@@ -106,6 +111,26 @@ struct Line {
     status: u16,
     bytes: u64,
     end: &'static str,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+impl<E> Inspect<E> for Box<Line> {
+    fn head(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+
+    fn data(&mut self, data: &Bytes) {
+        self.bytes += data.len() as u64;
+    }
+
+    fn end(mut self, outcome: Result<(), &E>) {
+        self.end = if outcome.is_ok() { "whole" } else { "broken" };
+    }
 }
 
 impl Drop for Line {
@@ -168,93 +193,5 @@ impl fmt::Display for Attempts<'_> {
             write!(f, "{space}{}:{}", attempt.upstream, attempt.outcome)?;
         }
         Ok(())
-    }
-}
-
-pin_project! {
-    /// Response future of [`AccessLog`].
-    pub struct ResponseFuture<F> {
-        #[pin]
-        inner: F,
-        line: Option<Box<Line>>,
-    }
-}
-
-impl<F> fmt::Debug for ResponseFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("access_log::ResponseFuture").finish_non_exhaustive()
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        let mut line = this.line.take();
-        Poll::Ready(result.map(|response| {
-            if let Some(line) = &mut line {
-                line.status = response.status().as_u16();
-            }
-            response.map(|inner| ResponseBody { inner, line })
-        }))
-    }
-}
-
-pin_project! {
-    /// Response body of [`AccessLog`].
-    pub struct ResponseBody<B> {
-        #[pin]
-        inner: B,
-        line: Option<Box<Line>>,
-    }
-}
-
-impl<B> fmt::Debug for ResponseBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("access_log::ResponseBody").finish_non_exhaustive()
-    }
-}
-
-impl<B> Body for ResponseBody<B>
-where
-    B: Body<Data = Bytes>,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        if let Some(line) = this.line.as_mut() {
-            let end = match &frame {
-                Some(Ok(frame)) => {
-                    line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    this.inner.is_end_stream().then_some("whole")
-                }
-                Some(Err(_)) => Some("broken"),
-                None => Some("whole"),
-            };
-            if let Some(end) = end {
-                line.end = end;
-                *this.line = None;
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

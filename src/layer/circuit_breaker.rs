@@ -14,13 +14,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::MapErr;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::balance::{Eligibility, Eligible};
 use super::health::{BreakerPolicy, Health, Permit, Watched};
+use super::inspect::{Inspect, InspectBody};
 use super::trail::Unasked;
 use crate::error::{BoxError, Error};
 use crate::payload::Payload;
@@ -157,6 +160,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<Error>,
     B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<B>>, Error>;
 
@@ -175,9 +179,8 @@ where
                         permit.begun();
                     }
                     Poll::Ready(Ok(response.map(|body| {
-                        let mut body = ResponseBody { inner: body, permit };
-                        body.settle_if_ended();
-                        body
+                        let to_error: fn(B::Error) -> Error = Error::of;
+                        InspectBody::new(body.map_err(to_error), permit.map(Judge))
                     })))
                 }
                 Err(error) => {
@@ -192,64 +195,23 @@ where
     }
 }
 
-pin_project! {
-    /// Response body of [`CircuitBreaker`]: tells the breaker how it ended.
-    pub struct ResponseBody<B> {
-        #[pin]
-        inner: B,
-        permit: Option<Permit>,
-    }
-}
+/// Response body of [`CircuitBreaker`]: tells the breaker how it ended.
+pub type ResponseBody<B> = InspectBody<MapErr<B, fn(<B as Body>::Error) -> Error>, Judge>;
 
-impl<B: Body> ResponseBody<B> {
-    fn settle_if_ended(&mut self) {
-        if self.inner.is_end_stream()
-            && let Some(permit) = self.permit.take()
-        {
-            permit.success();
-        }
-    }
-}
+/// Tells the breaker how an answer ended.
+pub struct Judge(Permit);
 
-impl<B> fmt::Debug for ResponseBody<B> {
+impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("circuit_breaker::ResponseBody").finish_non_exhaustive()
+        f.debug_struct("Judge").finish_non_exhaustive()
     }
 }
 
-impl<B> Body for ResponseBody<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Error::of));
-        let ended = match &frame {
-            Some(Ok(_)) => this.inner.is_end_stream(),
-            Some(Err(error)) => {
-                if let Some(permit) = this.permit.take() {
-                    permit.failure(error);
-                }
-                false
-            }
-            None => true,
-        };
-        // The consumer may not poll again after the last frame.
-        if ended && let Some(permit) = this.permit.take() {
-            permit.success();
+impl Inspect<Error> for Judge {
+    fn end(self, outcome: Result<(), &Error>) {
+        match outcome {
+            Ok(()) => self.0.success(),
+            Err(error) => self.0.failure(error),
         }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

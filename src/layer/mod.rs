@@ -42,6 +42,7 @@ pub mod fetch_media;
 pub mod health;
 pub mod host_check;
 pub mod in_flight_limit;
+pub mod inspect;
 pub mod keep_alive;
 pub mod metrics;
 pub mod model_fallback;

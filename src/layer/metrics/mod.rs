@@ -8,21 +8,19 @@ mod recorded;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 use metrics::{Gauge, counter, gauge};
-use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use recorded::{INPUT_KINDS, Recorded, RequestLabels, TOKEN_KINDS, source};
 
+use super::inspect::{Inspect, InspectBody, InspectFuture};
 use super::trail::{Notes, Trail};
 use crate::protocol::canonical::Usage;
 use crate::protocol::{Endpoint, Protocol};
@@ -101,6 +99,7 @@ pub struct Metrics<S> {
 impl<S, Q, B> Service<Request<Q>> for Metrics<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,
+    B: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = S::Error;
@@ -125,12 +124,18 @@ where
             outcome: None,
             in_flight,
         };
-        ResponseFuture { inner: self.inner.call(request), meter: Some(meter) }
+        ResponseFuture::new(self.inner.call(request), meter)
     }
 }
 
+/// Response future of [`Metrics`].
+pub type ResponseFuture<F> = InspectFuture<F, Meter>;
+
+/// Response body of [`Metrics`].
+pub type ResponseBody<B> = InspectBody<B, Meter>;
+
 /// Measures one request; writes everything down when it is dropped, however the request ended.
-struct Meter {
+pub struct Meter {
     client: &'static str,
     trail: Trail,
     shared: Arc<Shared>,
@@ -162,6 +167,26 @@ impl Meter {
                 _ => "ok",
             },
         }
+    }
+}
+
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meter").finish_non_exhaustive()
+    }
+}
+
+impl<E> Inspect<E> for Meter {
+    fn head(&mut self, status: StatusCode) {
+        self.status = Some(status.as_u16());
+    }
+
+    fn data(&mut self, _: &Bytes) {
+        self.first_byte.get_or_insert_with(Instant::now);
+    }
+
+    fn end(mut self, outcome: Result<(), &E>) {
+        self.outcome = Some(if outcome.is_ok() { Ended::Whole } else { Ended::Broken });
     }
 }
 
@@ -237,101 +262,5 @@ fn tokens(notes: &Notes, model: Option<Arc<str>>, recorded: &Recorded) {
         if let Some(count @ 1..) = count {
             counter.increment(count);
         }
-    }
-}
-
-pin_project! {
-    /// Response future of [`Metrics`].
-    pub struct ResponseFuture<F> {
-        #[pin]
-        inner: F,
-        meter: Option<Meter>,
-    }
-}
-
-impl<F> fmt::Debug for ResponseFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("metrics::ResponseFuture").finish_non_exhaustive()
-    }
-}
-
-impl<F, B, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<ResponseBody<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = ready!(this.inner.poll(cx));
-        let mut meter = this.meter.take();
-        Poll::Ready(match result {
-            Ok(response) => {
-                if let Some(meter) = &mut meter {
-                    meter.status = Some(response.status().as_u16());
-                }
-                Ok(response.map(|inner| ResponseBody { inner, meter }))
-            }
-            Err(error) => {
-                if let Some(meter) = &mut meter {
-                    meter.outcome = Some(Ended::Broken);
-                }
-                Err(error)
-            }
-        })
-    }
-}
-
-pin_project! {
-    /// Response body of [`Metrics`].
-    pub struct ResponseBody<B> {
-        #[pin]
-        inner: B,
-        meter: Option<Meter>,
-    }
-}
-
-impl<B> fmt::Debug for ResponseBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("metrics::ResponseBody").finish_non_exhaustive()
-    }
-}
-
-impl<B> Body for ResponseBody<B>
-where
-    B: Body<Data = Bytes>,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        if let Some(meter) = this.meter.as_mut() {
-            let ended = match &frame {
-                Some(Ok(_)) => {
-                    meter.first_byte.get_or_insert_with(Instant::now);
-                    this.inner.is_end_stream().then_some(Ended::Whole)
-                }
-                Some(Err(_)) => Some(Ended::Broken),
-                None => Some(Ended::Whole),
-            };
-            if let Some(ended) = ended {
-                meter.outcome = Some(ended);
-                *this.meter = None;
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

@@ -17,12 +17,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 use waste::Reason;
 
+use super::inspect::{Inspect, InspectBody};
 use super::tally::{Tally, Told};
 use super::trail::Trail;
 use crate::error::Error;
@@ -97,6 +98,7 @@ impl<S, B> Service<Request<Payload>> for Usage<S>
 where
     S: Service<Request<Payload>, Response = Response<B>>,
     S::Error: Into<Error>,
+    B: Body<Data = Bytes>,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = Error;
@@ -177,6 +179,7 @@ impl<F, B, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<Error>,
+    B: Body<Data = Bytes>,
 {
     type Output = Result<Response<ResponseBody<B>>, Error>;
 
@@ -211,14 +214,17 @@ where
                 }
                 None => Source::Document(Told { is_whole: true, ..Told::default() }),
             };
-            Reader { trail, upstream, model, request, protocol, is_stream, source, end: Reason::Abandoned }
+            Reader { trail, upstream, model, request, protocol, is_stream, source, reason: Reason::Abandoned }
         });
-        Poll::Ready(Ok(response.map(|inner| ResponseBody { inner, reader })))
+        Poll::Ready(Ok(response.map(|inner| ResponseBody::new(inner, reader))))
     }
 }
 
+/// Response body of [`Usage`].
+pub type ResponseBody<B> = InspectBody<B, Reader>;
+
 /// Reads one answer; notes what it has when it is dropped.
-struct Reader {
+pub struct Reader {
     trail: Trail,
     upstream: Arc<str>,
     model: Box<str>,
@@ -228,7 +234,7 @@ struct Reader {
     is_stream: bool,
     source: Source,
     /// Why there is no more to read, should the answer not be whole.
-    end: Reason,
+    reason: Reason,
 }
 
 enum Source {
@@ -239,8 +245,22 @@ enum Source {
     Document(Told),
 }
 
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
 impl Reader {
-    fn push(&mut self, data: &[u8]) {
+    fn note(&self, counts: &Counts) {
+        if !counts.is_empty() {
+            self.trail.lock().usage.merge(counts);
+        }
+    }
+}
+
+impl<E> Inspect<E> for Reader {
+    fn data(&mut self, data: &Bytes) {
         match &mut self.source {
             // Now, not at the end: who counts outside may know the end before this does.
             Source::Tally(tally) => {
@@ -266,9 +286,9 @@ impl Reader {
         }
     }
 
-    fn note(&self, counts: &Counts) {
-        if !counts.is_empty() {
-            self.trail.lock().usage.merge(counts);
+    fn end(mut self, outcome: Result<(), &E>) {
+        if outcome.is_err() {
+            self.reason = Reason::Failed;
         }
     }
 }
@@ -290,65 +310,7 @@ impl Drop for Reader {
         let usage = estimator.complete(&usage, || said, !is_whole);
         self.note(&usage);
         if !is_whole {
-            waste::count(&self.upstream, &usage, self.end);
+            waste::count(&self.upstream, &usage, self.reason);
         }
-    }
-}
-
-pin_project! {
-    /// Response body of [`Usage`].
-    pub struct ResponseBody<B> {
-        #[pin]
-        inner: B,
-        reader: Option<Reader>,
-    }
-}
-
-impl<B> fmt::Debug for ResponseBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("usage::ResponseBody").finish_non_exhaustive()
-    }
-}
-
-impl<B> Body for ResponseBody<B>
-where
-    B: Body<Data = Bytes>,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let (Some(reader), Some(data)) = (this.reader.as_mut(), frame.data_ref()) {
-                    reader.push(data);
-                }
-                // Nobody may ask for more.
-                if this.inner.is_end_stream() {
-                    *this.reader = None;
-                }
-            }
-            Some(Err(_)) => {
-                if let Some(reader) = this.reader.as_mut() {
-                    reader.end = Reason::Failed;
-                }
-                *this.reader = None;
-            }
-            None => *this.reader = None,
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
