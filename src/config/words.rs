@@ -14,11 +14,35 @@ pub(super) fn one_of(words: &[impl Display]) -> String {
     }
 }
 
-/// The candidate that `word` is most likely a misspelling of.
+/// What other programs of this kind call a key, folded, and what it is called here.
+const ELSEWHERE: [(&str, &str); 16] = [
+    ("aliases", "model_mappings"),
+    ("apibase", "base_url"),
+    ("apikey", "token"),
+    ("apikeys", "token"),
+    ("endpoint", "base_url"),
+    ("host", "bind"),
+    ("key", "token"),
+    ("keys", "token"),
+    ("modelmap", "model_mappings"),
+    ("models", "available_models"),
+    ("port", "listen"),
+    ("provider", "api_type"),
+    ("providers", "upstreams"),
+    ("secret", "token"),
+    ("type", "api_type"),
+    ("url", "base_url"),
+];
+
+/// The candidate that `word` most likely means: it is called so elsewhere, or is misspelt.
 pub(super) fn closest<'w>(word: &str, candidates: &[&'w str]) -> Option<&'w str> {
     let folded = fold(word);
     if folded.len() > 64 {
         return None;
+    }
+    let here = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == folded).map(|(_, here)| here);
+    if let Some(meant) = candidates.iter().find(|candidate| Some(*candidate) == here) {
+        return Some(meant);
     }
     candidates
         .iter()
@@ -81,8 +105,19 @@ mod tests {
         assert_eq!(closest("baseURL", &words), Some("base_url"));
         assert_eq!(closest("wieght", &words), Some("weight"));
         assert_eq!(closest("tokn", &words), Some("token"));
-        assert_eq!(closest("api_key", &words), None);
+        assert_eq!(closest("retries", &words), None);
         assert_eq!(closest("", &words), None);
+    }
+
+    #[test]
+    fn words_of_other_programs_are_understood_where_their_key_is() {
+        let words = ["base_url", "api_type", "token", "available_models"];
+        let said = ["api-key", "type", "models", "apiBase"];
+        assert_eq!(
+            said.map(|word| closest(word, &words)),
+            ["token", "api_type", "available_models", "base_url"].map(Some)
+        );
+        assert_eq!(closest("models", &["weight"]), None);
     }
 
     #[test]

@@ -21,10 +21,10 @@ use crate::layer::model_filter::matches;
 use crate::layer::{
     AccessLog, AccessLogLayer, BreakerPolicy, CircuitBreaker, CircuitBreakerLayer, ClassifyLayer, Collect,
     CollectLayer, ContinuationLayer, CredentialsLayer, FetchMediaLayer, HostCheck, InFlightLimit,
-    InFlightLimitLayer, KeepAlive, Metrics, MetricsLayer, ModelFallbackLayer, ModelFilter, ModelFilterLayer,
-    ModelMapLayer, MustStreamLayer, PrefillFilter, PrefillFilterLayer, RequestIdLayer, RequireApiKey,
-    RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StateStore, StreamTimeoutLayer, TranslateLayer,
-    UsageLayer,
+    InFlightLimitLayer, KeepAlive, Linger, LingerLayer, Metrics, MetricsLayer, ModelFallbackLayer,
+    ModelFilter, ModelFilterLayer, ModelMapLayer, MustStreamLayer, PrefillFilter, PrefillFilterLayer,
+    RequestIdLayer, RequireApiKey, RequireApiKeyLayer, Respond, RespondLayer, SetRequestId, StateStore,
+    StreamTimeoutLayer, TranslateLayer, UsageLayer,
 };
 use crate::payload::Payload;
 use crate::protocol::{Capabilities, ClientDialect, Protocol};
@@ -34,7 +34,9 @@ use crate::upstream::HttpClient;
 pub(super) type Stack = Metrics<
     SetRequestId<
         AccessLog<
-            Respond<HostCheck<RequireApiKey<LoadShed<InFlightLimit<Collect<KeepAlive<InnerService>>>>>>>,
+            Linger<
+                Respond<HostCheck<RequireApiKey<LoadShed<InFlightLimit<Collect<KeepAlive<InnerService>>>>>>>,
+            >,
         >,
     >,
 >;
@@ -102,6 +104,8 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         .layer(MetricsLayer::new(labels))
         .layer(RequestIdLayer::new())
         .layer(AccessLogLayer::new())
+        // Nobody is cut off who still writes his request.
+        .layer(LingerLayer::new())
         // Below here errors are typed; above, everything is an answer.
         .layer(RespondLayer::new().client_dialect(client_dialect))
         // Which host is asked, before anything else is asked.

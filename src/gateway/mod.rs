@@ -120,7 +120,7 @@ impl fmt::Debug for Gateway {
 
 impl<B> Service<Request<B>> for Gateway
 where
-    B: HttpBody<Data = Bytes>,
+    B: HttpBody<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     type Response = <build::Stack as Service<Request<B>>>::Response;

@@ -7,6 +7,7 @@
 //! | [`MetricsLayer`] | counts and times |
 //! | [`RequestIdLayer`] | a name for each request |
 //! | [`AccessLogLayer`] | one line per request |
+//! | [`LingerLayer`] | early answers to clients that still write |
 //! | [`RespondLayer`] | errors become answers in the client's protocol |
 //! | [`HostCheckLayer`] | no web page of another site |
 //! | [`RequireApiKeyLayer`] | known clients only |
@@ -44,6 +45,7 @@ pub mod host_check;
 pub mod in_flight_limit;
 pub mod inspect;
 pub mod keep_alive;
+pub mod linger;
 pub mod metrics;
 pub mod model_fallback;
 pub mod model_filter;
@@ -72,6 +74,7 @@ pub use health::BreakerPolicy;
 pub use host_check::{HostCheck, HostCheckLayer};
 pub use in_flight_limit::{InFlightLimit, InFlightLimitLayer};
 pub use keep_alive::{KeepAlive, KeepAliveLayer};
+pub use linger::{Linger, LingerLayer};
 pub use metrics::{Metrics, MetricsLayer};
 pub use model_fallback::{ModelFallback, ModelFallbackLayer};
 pub use model_filter::{ModelFilter, ModelFilterLayer};

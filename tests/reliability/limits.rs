@@ -95,6 +95,42 @@ async fn a_body_that_does_not_come_is_told_so_in_the_clients_protocol() {
 }
 
 #[tokio::test]
+async fn who_writes_more_than_is_read_learns_why() {
+    // More than all buffers on the way hold.
+    let prompt = "x".repeat(24 << 20);
+    let body = |talk: &Talk| format!(r#"{{"model":"{}","messages":[],"x":"{prompt}"}}"#, talk.model);
+    let gateway = Gateway::builder()
+        .upstream(upstream("only", Protocol::OpenAi, "http://127.0.0.1:9"))
+        .api_key("known")
+        .max_body_size(16 << 20)
+        .build()
+        .unwrap();
+    let served = Served::start(gateway).await;
+    for (protocol, (key, want)) in Protocol::ALL
+        .into_iter()
+        .flat_map(|protocol| [("unknown", "401"), ("known", "413")].map(|case| (protocol, case)))
+    {
+        let talk = Talk::new("m", "Hi");
+        let (path, body) = (talk.path(protocol), body(&talk));
+        for framing in [format!("content-length: {}", body.len()), "transfer-encoding: chunked".to_owned()] {
+            let mut stream = TcpStream::connect(served.addr).await.unwrap();
+            let head = format!("POST {path} HTTP/1.1\r\nhost: h\r\nx-api-key: {key}\r\n{framing}\r\n\r\n");
+            let is_chunked = framing.contains("chunked");
+            let size = if is_chunked { format!("{:x}\r\n", body.len()) } else { String::new() };
+            let end = if is_chunked { "\r\n0\r\n\r\n" } else { "" };
+            // As clients do: all of it, and only then a look at the answer.
+            for piece in [&head, &size, &body, end] {
+                soon("room to write", stream.write_all(piece.as_bytes())).await.unwrap();
+            }
+            let mut answer = vec![0; 12];
+            soon("the answer", stream.read_exact(&mut answer)).await.unwrap();
+            let answer = String::from_utf8(answer).unwrap();
+            assert_eq!(status(&answer), want, "{protocol} {framing}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn who_does_not_read_its_answer_is_cut_off_and_the_upstream_with_it() {
     for client in [Protocol::OpenAi, Protocol::Anthropic] {
         let protocol = Protocol::OpenAi;
