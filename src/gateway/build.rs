@@ -138,6 +138,7 @@ fn upstream(
 ) -> Result<(Upstream<PooledUpstream>, (UpstreamSnapshot, Health)), BoxError> {
     let client = HttpClient::builder(spec.api, spec.base_url.clone())
         .connect_timeout(spec.connect_timeout)
+        .http2(spec.http2)
         .headers(spec.headers.clone())
         .build()?;
     let fetch_media = spec

@@ -87,6 +87,7 @@ fn spec(upstream: &config::Upstream, config: &Config) -> Result<UpstreamSpec, Bo
         .stop_emulation(upstream.stop_emulation)
         .estimate_usage(upstream.estimate_usage)
         .auto_cache(upstream.auto_cache)
+        .http2(upstream.http2)
         .hosted_tools(upstream.hosted_tools)
         .head_timeout(timeouts.head)
         .first_content_timeout(timeouts.first_content)

@@ -32,6 +32,7 @@ pub struct UpstreamSpec {
     pub(super) auto_cache: bool,
     pub(super) hosted_tools: HostedTools,
     pub(super) connect_timeout: Duration,
+    pub(super) http2: bool,
     pub(super) head_timeout: Option<Duration>,
     pub(super) first_content: Option<Duration>,
     pub(super) content_gap: Option<Duration>,
@@ -65,6 +66,7 @@ impl UpstreamSpec {
             auto_cache: false,
             hosted_tools: HostedTools::default(),
             connect_timeout: Duration::from_secs(10),
+            http2: false,
             head_timeout: Some(Duration::from_secs(600)),
             first_content: Some(Duration::from_secs(600)),
             content_gap: Some(Duration::from_secs(600)),
@@ -168,6 +170,13 @@ impl UpstreamSpec {
     #[must_use]
     pub fn hosted_tools(mut self, policy: HostedTools) -> Self {
         self.hosted_tools = policy;
+        self
+    }
+
+    /// [`HttpClientBuilder::http2`](crate::upstream::HttpClientBuilder::http2). Default false.
+    #[must_use]
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
         self
     }
 

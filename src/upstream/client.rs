@@ -69,10 +69,20 @@ pub struct HttpClientBuilder {
     api: ApiType,
     base: Url,
     connect_timeout: Duration,
+    http2: bool,
     headers: HeaderMap,
 }
 
 impl HttpClientBuilder {
+    /// Lets the upstream choose HTTP/2. All its streams then share one connection: as many at a time as it admits (100 are
+    /// common, further ones wait), and if that connection ends, all of them end. Default: HTTP/1.1, where each stream
+    /// has its own.
+    #[must_use]
+    pub fn http2(mut self, http2: bool) -> Self {
+        self.http2 = http2;
+        self
+    }
+
     /// Most time to connect, name resolution and TLS included. Default 10 seconds.
     #[must_use]
     pub fn connect_timeout(mut self, most: Duration) -> Self {
@@ -96,7 +106,8 @@ impl HttpClientBuilder {
         if self.base.cannot_be_a_base() {
             return Err("the base URL cannot hold a path".into());
         }
-        let pools = Pools { connector: Connector::new(self.connect_timeout)?, by_runtime: RwLock::default() };
+        let connector = Connector::new(self.connect_timeout, self.http2)?;
+        let pools = Pools { connector, by_runtime: RwLock::default() };
         let generate = match self.api {
             ApiType::Gemini => None,
             ApiType::Anthropic | ApiType::OpenAi | ApiType::Responses => {
@@ -125,7 +136,8 @@ impl HttpClient {
     /// A client for an upstream of this type at `base`, with or without its version (`/v1`).
     #[must_use]
     pub fn builder(api: ApiType, base: Url) -> HttpClientBuilder {
-        HttpClientBuilder { api, base, connect_timeout: Duration::from_secs(10), headers: HeaderMap::new() }
+        let connect_timeout = Duration::from_secs(10);
+        HttpClientBuilder { api, base, connect_timeout, http2: false, headers: HeaderMap::new() }
     }
 
     /// The request as the upstream is to see it.
@@ -259,6 +271,14 @@ struct Pools {
     by_runtime: RwLock<Vec<(runtime::Id, Pool)>>,
 }
 
+/// What an upstream may send of one HTTP/2 stream before its client has taken it, and of all streams of a connection: so
+/// much that clients who do not read hold up nobody but themselves.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 1 << 30;
+
+/// How often an HTTP/2 upstream is asked whether it is still there, and how long it may take to say so.
+const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
 /// Runtimes that are remembered; a program with more of them opens its connections anew.
 const MOST_RUNTIMES: usize = 256;
 
@@ -275,6 +295,11 @@ impl Pools {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(PING.0)
+            .http2_keep_alive_timeout(PING.1)
+            .http2_keep_alive_while_idle(true)
             .build(self.connector.clone());
         let mut pools = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
         if pools.len() >= MOST_RUNTIMES {

@@ -33,6 +33,11 @@ impl<T> Remembering<T> {
     pub(super) fn new(inner: T) -> Self {
         Remembering { inner, served: Served::default() }
     }
+
+    #[cfg(test)]
+    pub(super) fn into_inner(self) -> T {
+        self.inner
+    }
 }
 
 /// Notes that the connection of this answer has served.
@@ -62,9 +67,8 @@ fn is_lost(error: &Error) -> bool {
             return true;
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            let kinds =
-                [io::ErrorKind::ConnectionReset, io::ErrorKind::ConnectionAborted, io::ErrorKind::BrokenPipe];
-            return kinds.contains(&error.kind());
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+            return matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut);
         }
         source = error.source();
     }

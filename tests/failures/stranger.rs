@@ -4,13 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::support::tls;
 
 pub struct Stranger {
     addr: SocketAddr,
@@ -19,14 +16,7 @@ pub struct Stranger {
 
 impl Stranger {
     pub async fn start() -> Stranger {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key))
-            .expect("a configuration");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (acceptor, _) = tls::acceptor("127.0.0.1", &[]);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let told = Arc::new(AtomicUsize::new(0));

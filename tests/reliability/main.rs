@@ -7,6 +7,7 @@ mod support;
 mod balancing;
 mod cancellation;
 mod circuit_breaker;
+mod connections;
 mod continuation;
 mod failover;
 mod health;

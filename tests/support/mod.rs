@@ -13,6 +13,7 @@ pub mod recorded;
 pub mod series;
 pub mod streams;
 pub mod talk;
+pub mod tls;
 pub mod translations;
 pub mod upstream;
 

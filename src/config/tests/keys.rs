@@ -131,6 +131,7 @@ upstreams:
     stop_emulation: false
     estimate_usage: true
     auto_cache: true
+    http2: true
     hosted_tools: strip
     timeouts: { idle: 5, request: none }
     circuit_breaker: { open_for: 1m, enabled: true }
@@ -143,6 +144,7 @@ upstreams:
     assert_eq!((plain.stop_emulation, own.stop_emulation), (true, false));
     assert_eq!((plain.estimate_usage, own.estimate_usage), (false, true));
     assert_eq!((plain.auto_cache, own.auto_cache), (false, true));
+    assert_eq!((plain.http2, own.http2), (false, true));
     assert_eq!((plain.hosted_tools, own.hosted_tools), (HostedTools::Reject, HostedTools::Strip));
     assert_eq!(own.timeouts.head, Some(Duration::from_secs(10)));
     assert_eq!((own.timeouts.idle, own.timeouts.request), (Some(Duration::from_secs(5)), None));

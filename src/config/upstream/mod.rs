@@ -56,6 +56,8 @@ pub struct Upstream {
     pub estimate_usage: bool,
     /// Whether Anthropic is to cache prompts of clients without cache marks. Default false.
     pub auto_cache: bool,
+    /// Whether the upstream may choose HTTP/2. Default false.
+    pub http2: bool,
     /// What becomes of tools that only another provider runs. Default: the request is refused.
     pub hosted_tools: HostedTools,
     /// How long it may take.
@@ -92,6 +94,7 @@ impl Upstream {
             stop_emulation: false,
             estimate_usage: false,
             auto_cache: false,
+            http2: false,
             hosted_tools: HostedTools::default(),
             timeouts: Timeouts::default(),
             circuit_breaker: CircuitBreaker::default(),

@@ -142,6 +142,7 @@ fn read_enabled(map: &Map<'_>, name: String, config: &Config) -> Upstream {
         stop_emulation: read::boolean(map, "stop_emulation", config.stop_emulation),
         estimate_usage: read::boolean(map, "estimate_usage", config.estimate_usage),
         auto_cache: read::boolean(map, "auto_cache", false),
+        http2: read::boolean(map, "http2", false),
         hosted_tools: map
             .get("hosted_tools")
             .and_then(|field| field.choice(&HOSTED_TOOLS))
