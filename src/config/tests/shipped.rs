@@ -34,7 +34,9 @@ fn documented() -> Vec<String> {
     for line in EXAMPLE.lines() {
         let live = line.replacen("# ", "", 1).replacen("- ", "  ", 1);
         let Some((key, _)) = live.trim_start().split_once(':') else { continue };
-        if key.is_empty() || !key.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '-')) {
+        if key.is_empty()
+            || !key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+        {
             continue;
         }
         let indent = live.len() - live.trim_start().len();
