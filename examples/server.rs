@@ -38,13 +38,15 @@ async fn main() -> Result<(), BoxError> {
     let ready = Arc::new(AtomicBool::new(true));
     let keys = config.api_keys.iter().map(|key| key.expose().to_owned()).collect();
     let pages = Pages { ready: ready.clone(), keys, ..Pages::default() };
+    let gateway = Gateway::from_config(&config)?;
     let app = axum::Router::new()
         .route("/hello", get(|| async { "a route of this app\n" }))
-        .merge(router(Gateway::from_config(&config)?, pages));
+        .merge(router(gateway.clone(), pages));
 
     let (stop, stopped) = mpsc::channel(1);
     let most = if once { Duration::from_secs(5) } else { config.shutdown.drain };
-    let drain = Drain { most, begun: Box::new(move || ready.store(false, Ordering::Relaxed)) };
+    let drain =
+        Drain::new(most).begun(move || ready.store(false, Ordering::Relaxed)).over(move || gateway.close());
     let server = tokio::spawn(serve(listener, app, stopped, drain));
     println!("listening on {url}");
     if once {

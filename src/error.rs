@@ -33,6 +33,8 @@ pub enum Error {
     Unauthorized,
     /// The gateway has too much to do.
     Overloaded,
+    /// The gateway stops, and cannot wait any longer.
+    Stopping,
     /// No upstream serves this model.
     ModelNotServed {
         /// The model as the client called it.
@@ -180,6 +182,7 @@ impl Error {
         match self {
             Error::Request(_) | Error::Unauthorized | Error::Untranslatable(_) => Fault::Caller,
             Error::Overloaded
+            | Error::Stopping
             | Error::ModelNotServed { .. }
             | Error::Unavailable { .. }
             | Error::Timeout(Clock::Request)
@@ -207,6 +210,7 @@ impl Error {
             | Error::Unavailable { .. } => true,
             Error::Request(_)
             | Error::Unauthorized
+            | Error::Stopping
             | Error::Timeout(Clock::Request)
             | Error::Stream { .. }
             | Error::Internal(_) => false,
@@ -254,7 +258,7 @@ impl Error {
         match self {
             Error::Upstream(error) => error.view.retry_after,
             Error::Unavailable { retry_after } => *retry_after,
-            Error::Overloaded => Some(Duration::from_secs(1)),
+            Error::Overloaded | Error::Stopping => Some(Duration::from_secs(1)),
             Error::Stream { error, .. } => error.retry_after(),
             _ => None,
         }
@@ -275,6 +279,7 @@ impl Error {
             Error::Request(_) | Error::Untranslatable(_) => "caller_invalid",
             Error::Unauthorized => "caller_auth",
             Error::Overloaded => "gateway_overloaded",
+            Error::Stopping => "gateway_stopping",
             Error::ModelNotServed { .. } | Error::Unavailable { .. } => "gateway_no_upstream",
             Error::Upstream(error) if error.is_credential() => "upstream_auth",
             Error::Upstream(error) => type_of(error.view.kind),
@@ -303,6 +308,9 @@ impl Error {
             }
             Error::Overloaded => {
                 ErrorView::new(FaultKind::Overloaded, "the gateway is at its limit of concurrent requests")
+            }
+            Error::Stopping => {
+                ErrorView::new(FaultKind::Overloaded, "the gateway is being stopped; try again")
             }
             Error::ModelNotServed { model } => ErrorView {
                 code: Some("model_not_found".to_owned()),

@@ -78,6 +78,8 @@
 mod body;
 #[cfg(feature = "layers")]
 mod clock;
+#[cfg(feature = "layers")]
+mod closing;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "layers")]
@@ -110,6 +112,8 @@ pub mod upstream;
 
 #[cfg(feature = "layers")]
 pub use body::Body;
+#[cfg(feature = "layers")]
+pub use closing::Closing;
 #[cfg(feature = "layers")]
 pub use error::{BoxError, Clock, Error, Fault, Scope, Stage, UpstreamError};
 #[cfg(feature = "client")]

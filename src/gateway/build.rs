@@ -13,6 +13,7 @@ use tower::{Layer as _, Service, ServiceBuilder, ServiceExt};
 use super::snapshot::{ModelSnapshot, Source, UpstreamSnapshot};
 use super::{Builder, Gateway, InnerService, UpstreamSpec, WrapUpstream};
 use crate::body::Body;
+use crate::closing::Closing;
 use crate::error::{BoxError, Error};
 use crate::layer::balance::{Leaf, Pool, Upstream, WeightedBalance};
 use crate::layer::failover::Failover;
@@ -65,11 +66,13 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         layers,
         upstream_layers,
     } = builder;
+    let closing = Closing::new();
     let common = Common {
         client_dialect,
         state_store: state_store.as_ref(),
         max_answer_size,
         max_held_size,
+        closing: &closing,
         own_layers: &upstream_layers,
     };
     distinct(&upstreams)?;
@@ -119,7 +122,7 @@ pub(super) fn gateway(builder: Builder) -> Result<Gateway, BoxError> {
         // While an answer is chosen, its client hears that it is.
         .layer(keep_alive)
         .service(inner);
-    Ok(Gateway { stack, snapshot: Arc::new(snapshot) })
+    Ok(Gateway { stack, snapshot: Arc::new(snapshot), closing })
 }
 
 /// What all upstreams have in common.
@@ -128,6 +131,7 @@ struct Common<'b> {
     state_store: Option<&'b StateStore>,
     max_answer_size: usize,
     max_held_size: usize,
+    closing: &'b Closing,
     own_layers: &'b [WrapUpstream],
 }
 
@@ -173,7 +177,12 @@ fn upstream(
                     .client_dialect(common.client_dialect),
             )
             // Clocks per attempt.
-            .layer(StreamTimeoutLayer::new().head(spec.head_timeout).idle(spec.idle_timeout))
+            .layer(
+                StreamTimeoutLayer::new()
+                    .head(spec.head_timeout)
+                    .idle(spec.idle_timeout)
+                    .closing(common.closing.clone()),
+            )
             .service(client),
     );
     for wrap in common.own_layers.iter().rev() {

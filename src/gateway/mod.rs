@@ -23,6 +23,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service};
 
 use crate::body::Body;
+use crate::closing::Closing;
 use crate::error::{BoxError, Error};
 use crate::layer::failover::FailoverPolicy;
 use crate::layer::health::Health;
@@ -58,6 +59,7 @@ pub type InnerService = BoxCloneSyncService<Request<Payload>, Response<Body>, Er
 pub struct Gateway {
     stack: build::Stack,
     snapshot: Arc<snapshot::Source>,
+    closing: Closing,
 }
 
 /// The body of a gateway's response.
@@ -104,6 +106,12 @@ impl Gateway {
             health.reset(model);
         }
         health.is_some()
+    }
+
+    /// Ends answers under way now, and new ones: in an error in their client's protocol, which says that the gateway is
+    /// being stopped. For programs that have waited long enough for them.
+    pub fn close(&self) {
+        self.closing.close();
     }
 
     /// Writes the gauges of health as they are now; the server does so before it shows them.

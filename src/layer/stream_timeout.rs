@@ -12,9 +12,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::{Layer, Service};
 
+use crate::closing::{Closing, Watch};
 use crate::error::{BoxError, Clock, Error};
 use crate::layer::metrics::names;
 use crate::silence::Silence;
@@ -41,10 +42,11 @@ use crate::silence::Silence;
 /// assert!(matches!(service.oneshot(Request::new(())).await, Err(Error::Timeout(_))));
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct StreamTimeoutLayer {
     head: Option<Duration>,
     idle: Option<Duration>,
+    closing: Closing,
 }
 
 impl StreamTimeoutLayer {
@@ -68,13 +70,20 @@ impl StreamTimeoutLayer {
         self.idle = most.into();
         self
     }
+
+    /// The end of all time: answers that are waited for end in [`Error::Stopping`] then. Default: none.
+    #[must_use]
+    pub fn closing(mut self, closing: Closing) -> Self {
+        self.closing = closing;
+        self
+    }
 }
 
 impl<S> Layer<S> for StreamTimeoutLayer {
     type Service = StreamTimeout<S>;
 
     fn layer(&self, inner: S) -> StreamTimeout<S> {
-        StreamTimeout { inner, clocks: *self }
+        StreamTimeout { inner, clocks: self.clone() }
     }
 }
 
@@ -99,13 +108,24 @@ where
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let StreamTimeoutLayer { head, idle, ref closing } = self.clocks;
+        let begun = Instant::now();
         ResponseFuture {
             inner: self.inner.call(request),
-            head: self.clocks.head.map(sleep),
-            idle: self.clocks.idle,
+            alarm: sleep_until(begun + head.map_or(SOON, |head| head.min(SOON))),
+            head: head.map(|head| begun + head),
+            idle,
+            closing: closing.watch(),
+            is_soon: true,
         }
     }
 }
+
+/// Most answers have begun by then, and need not be told of the end of all time.
+const SOON: Duration = Duration::from_millis(50);
+
+/// In practice never.
+const LATE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pin_project! {
     /// Response future of [`StreamTimeout`].
@@ -114,8 +134,11 @@ pin_project! {
         #[pin]
         inner: F,
         #[pin]
-        head: Option<Sleep>,
+        alarm: Sleep,
+        head: Option<Instant>,
         idle: Option<Duration>,
+        closing: Watch,
+        is_soon: bool,
     }
 }
 
@@ -127,20 +150,26 @@ where
     type Output = Result<Response<ResponseBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         if let Poll::Ready(result) = this.inner.poll(cx) {
-            let idle = *this.idle;
+            let (silence, closing) = (Silence::new(*this.idle), this.closing.again());
             return Poll::Ready(
-                result.map_err(Into::into).map(|response| {
-                    response.map(|inner| ResponseBody { inner, silence: Silence::new(idle) })
-                }),
+                result
+                    .map_err(Into::into)
+                    .map(|response| response.map(|inner| ResponseBody { inner, silence, closing })),
             );
         }
-        if let Some(head) = this.head.as_pin_mut() {
-            ready!(head.poll(cx));
-            return Poll::Ready(Err(Error::Timeout(Clock::Head)));
+        loop {
+            if !*this.is_soon && this.closing.poll(cx).is_ready() {
+                return Poll::Ready(Err(Error::Stopping));
+            }
+            ready!(this.alarm.as_mut().poll(cx));
+            if !std::mem::take(this.is_soon) {
+                return Poll::Ready(Err(Error::Timeout(Clock::Head)));
+            }
+            let head = this.head.unwrap_or_else(|| Instant::now() + LATE);
+            this.alarm.as_mut().reset(head);
         }
-        Poll::Pending
     }
 }
 
@@ -151,6 +180,7 @@ pin_project! {
         #[pin]
         inner: B,
         silence: Silence,
+        closing: Watch,
     }
 }
 
@@ -167,6 +197,9 @@ where
         if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
             this.silence.end();
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::of)));
+        }
+        if this.closing.poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(Error::Stopping)));
         }
         ready!(this.silence.poll(cx));
         metrics::counter!(names::STREAM_STALLS, "stage" => "idle").increment(1);

@@ -84,7 +84,7 @@ pub(super) async fn listen(admin: &Admin, gateway: Gateway, drain: Duration) -> 
     let (stop, stopped) = mpsc::channel(2);
     let limits = Limits::default();
     let source = Source::listener(listener, &limits, Vec::new());
-    let drain = Drain { most: drain, begun: Box::new(|| {}) };
+    let drain = Drain::new(drain);
     let router = admin_router(gateway, admin.key.expose());
     let end = tokio::spawn(async move { serve_from(source, &limits, router, stopped, drain).await });
     Ok(Listening { stop, end })

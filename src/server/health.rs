@@ -15,24 +15,33 @@ use crate::clock;
 use crate::gateway::{Snapshot, UpstreamSnapshot};
 use crate::layer::health::{BreakerReport, BreakerState};
 
-/// `/health`, `/healthz`: the process is alive; how many upstreams are, too. Tells no names, but with `?verbose` those of
-/// upstreams and configured models: what rests, why, since when and until when.
+/// `/healthz`: the process is alive; how many upstreams are, too. Tells no names.
+pub(super) async fn alive(State(app): State<App>) -> Response {
+    axum::Json(summary(&app.gateway.public_snapshot())).into_response()
+}
+
+/// `/health`: the same, and with `?verbose` the names of upstreams and configured models: what rests, why, since when and
+/// until when.
 pub(super) async fn health(State(app): State<App>, RawQuery(query): RawQuery) -> Response {
-    let now = Instant::now();
     let snapshot = app.gateway.public_snapshot();
-    let rests = |entry: &BreakerReport| entry.until().is_some_and(|until| until > now);
-    let resting = snapshot.upstreams.iter().filter(|upstream| upstream.breaker.iter().any(rests)).count();
-    let status = if resting == 0 { "ok" } else { "degraded" };
-    let mut body = json!({
-        "status": status,
-        "version": env!("CARGO_PKG_VERSION"),
-        "upstreams": { "total": snapshot.upstreams.len(), "with_resting_models": resting },
-    });
+    let mut body = summary(&snapshot);
     let is_verbose = |pair: &str| matches!(pair, "verbose" | "verbose=" | "verbose=1" | "verbose=true");
     if query.is_some_and(|query| query.split('&').any(is_verbose)) {
         body["details"] = details(&snapshot);
     }
     axum::Json(body).into_response()
+}
+
+fn summary(snapshot: &Snapshot) -> Value {
+    let now = Instant::now();
+    let rests = |entry: &BreakerReport| entry.until().is_some_and(|until| until > now);
+    let resting = snapshot.upstreams.iter().filter(|upstream| upstream.breaker.iter().any(rests)).count();
+    let status = if resting == 0 { "ok" } else { "degraded" };
+    json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "upstreams": { "total": snapshot.upstreams.len(), "with_resting_models": resting },
+    })
 }
 
 /// Every upstream and what of it rests or has failed lately.

@@ -25,7 +25,7 @@ pub struct Limits {
     /// Of headers there may be 100.
     pub max_header_size: usize,
     /// Most time to the end of a request's head, from the beginning of the connection or the end of the last answer;
-    /// then the connection is closed. Default 60 s.
+    /// then the connection is closed. Default 75 s, for proxies that keep idle ones for 60.
     pub header_timeout: Option<Duration>,
     /// How long a client may take nothing of an answer; then the connection is closed. Default 5 minutes.
     pub write_timeout: Option<Duration>,
@@ -36,7 +36,7 @@ impl Default for Limits {
         Limits {
             max_connections: 20_000,
             max_header_size: 128 << 10,
-            header_timeout: Some(Duration::from_secs(60)),
+            header_timeout: Some(Duration::from_secs(75)),
             write_timeout: Some(Duration::from_secs(300)),
         }
     }

@@ -31,12 +31,37 @@ use crate::error::BoxError;
 const REST: Duration = Duration::from_millis(50);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
+/// How long clients may take to be told that time is over; a tenth of it when it ends at once.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// How the server ends.
 pub struct Drain {
-    /// Most time for requests under way.
-    pub most: Duration,
+    most: Duration,
+    begun: Box<dyn FnOnce() + Send>,
+    over: Box<dyn FnOnce() + Send>,
+}
+
+impl Drain {
+    /// Requests under way get so much time.
+    #[must_use]
+    pub fn new(most: Duration) -> Self {
+        Drain { most, begun: Box::new(|| {}), over: Box::new(|| {}) }
+    }
+
     /// Called when the end begins: readiness turns false.
-    pub begun: Box<dyn FnOnce() + Send>,
+    #[must_use]
+    pub fn begun(mut self, begun: impl FnOnce() + Send + 'static) -> Self {
+        self.begun = Box::new(begun);
+        self
+    }
+
+    /// Called when the time is over, two seconds before connections are cut: [`Gateway::close`](crate::Gateway::close)
+    /// has clients told.
+    #[must_use]
+    pub fn over(mut self, over: impl FnOnce() + Send + 'static) -> Self {
+        self.over = Box::new(over);
+        self
+    }
 }
 
 impl fmt::Debug for Drain {
@@ -75,12 +100,11 @@ pub async fn serve_within<S, B>(
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let Drain { most, begun } = drain;
-    let begun = move || {
+    let Drain { most, begun, over } = drain;
+    let drain = Drain::new(most).over(over).begun(move || {
         begun();
         stopping(most);
-    };
-    let drain = Drain { most, begun: Box::new(begun) };
+    });
     let source = Source::listener(listener, &limits, Vec::new());
     stopped(serve_from(source, &limits, service, stop, drain).await);
 }
@@ -227,7 +251,7 @@ where
     drop(source);
     (drain.begun)();
     tracing::debug!(connections = graceful.count(), "a worker stops");
-    let mut ended = pin!(timeout(drain.most, graceful.shutdown()));
+    let mut ended = pin!(graceful.shutdown());
     let told_again = async {
         // The worker that hands out connections may have stopped before the first message was read here.
         if !is_told {
@@ -235,10 +259,14 @@ where
         }
         stop.recv().await
     };
-    tokio::select! {
-        ended = &mut ended => if ended.is_ok() { End::Whole } else { End::Late },
+    let end = tokio::select! {
+        () = &mut ended => return End::Whole,
+        () = sleep(drain.most) => End::Late,
         Some(()) = told_again => End::AtOnce,
-    }
+    };
+    (drain.over)();
+    let _ = timeout(if end == End::Late { LAST_WORDS } else { LAST_WORDS / 10 }, ended).await;
+    end
 }
 
 /// Whether it is the one connection that has failed, not the listener.
@@ -326,7 +354,7 @@ mod tests {
             stop.try_send(()).unwrap();
         }
         let answer = |_| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::new()))) };
-        let drain = Drain { most: Duration::from_secs(600), begun: Box::new(|| {}) };
+        let drain = Drain::new(Duration::from_secs(600));
         serve_from(Source::Worker(handed), &Limits::default(), service_fn(answer), stopped, drain).await
     }
 

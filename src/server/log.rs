@@ -7,7 +7,6 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use file_rotate::compression::Compression;
@@ -23,20 +22,29 @@ use crate::layer::metrics::names;
 /// Lines that may wait to be written.
 const QUEUE: usize = 8192;
 
+/// How long the end waits for what is queued: a pipe that nobody reads must not keep the program from ending.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 /// Writes out what is queued when it is dropped.
 pub(super) struct Guard {
-    sender: Option<SyncSender<Vec<u8>>>,
-    writer: Option<JoinHandle<()>>,
+    sender: SyncSender<Vec<u8>>,
+    /// Nothing comes of it; it is closed when the writer has ended.
+    ended: Receiver<()>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            // An empty line says that it is over; the subscriber keeps a sender for ever.
-            let _ = sender.send(Vec::new());
-        }
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        const STEPS: u32 = 200;
+        // An empty line says that it is over; the subscriber keeps a sender for ever.
+        let is_told = (0..STEPS).any(|_| match self.sender.try_send(Vec::new()) {
+            Err(TrySendError::Full(_)) => {
+                std::thread::sleep(LAST_LINES / STEPS);
+                false
+            }
+            Ok(()) | Err(TrySendError::Disconnected(_)) => true,
+        });
+        if is_told {
+            let _ = self.ended.recv_timeout(LAST_LINES);
         }
     }
 }
@@ -49,14 +57,18 @@ pub(super) fn start(settings: &Log) -> Result<Guard, BoxError> {
         Some(_) => Box::new(rotating(settings)?),
     };
     let (sender, receiver) = sync_channel(QUEUE);
-    let writer = std::thread::Builder::new().name("log".to_owned()).spawn(move || drain(&receiver, sink))?;
+    let (alive, ended) = sync_channel(0);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+        drain(&receiver, sink);
+        drop(alive);
+    })?;
     let queue = Queue { sender: sender.clone() };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue).with_ansi(false);
     match settings.format {
         LogFormat::Text => subscriber.try_init()?,
         LogFormat::Json => subscriber.json().flatten_event(true).try_init()?,
     }
-    Ok(Guard { sender: Some(sender), writer: Some(writer) })
+    Ok(Guard { sender, ended })
 }
 
 /// What a log tells is for its owner only.

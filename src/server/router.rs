@@ -82,16 +82,17 @@ pub fn router(gateway: Gateway, pages: Pages) -> Router {
     let mut own = Router::new()
         .route("/", get(root))
         .route("/api/hello", get(root))
-        .route("/health", get(health::health))
-        .route("/healthz", get(health::health))
-        .route("/readyz", get(health::ready));
+        .route("/health", get(health::health));
     if let Some(path) = metrics_path {
         own = own.route(&path, get(metrics_page));
     }
     let own = own.layer(ServiceBuilder::new().layer(RespondLayer::new()).layer(pages.host_check));
+    // Whoever probes asks by address, and is told no names.
+    let probes = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
     Router::new()
         .merge(lists)
         .merge(own)
+        .merge(probes)
         .with_state(app)
         .fallback_service(gateway)
         // A bug in one request is that request's failure only.

@@ -95,7 +95,7 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         keys: config.api_keys.iter().map(|key| key.expose().to_owned()).collect(),
         host_check: host_check(config),
     };
-    let service = Front { gateway: gateway.clone(), pages: router(gateway, pages) };
+    let service = Front { gateway: gateway.clone(), pages: router(gateway.clone(), pages) };
     let limits = limits(&config.server);
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = config.server.worker_threads.map_or(cores, |threads| threads.get() as usize);
@@ -104,9 +104,9 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
     for number in 1..threads {
         let (stop, stopped) = mpsc::channel(2);
         let (sender, handed) = mpsc::unbounded_channel();
-        let (service, most) = (service.clone(), config.shutdown.drain);
+        let (service, most, closed) = (service.clone(), config.shutdown.drain, gateway.clone());
         let work = move || {
-            let drain = Drain { most, begun: Box::new(|| {}) };
+            let drain = Drain::new(most).over(move || closed.close());
             let end = runtime()?.block_on(listen::serve_from(
                 Source::Worker(handed),
                 &limits,
@@ -134,14 +134,16 @@ async fn run(config: &Config, origin: &Origin) -> Result<(), BoxError> {
         }
     });
     let most = config.shutdown.drain;
-    let drain = Drain { most, begun: Box::new(move || listen::stopping(most)) };
+    let drain = Drain::new(most).begun(move || listen::stopping(most)).over(move || gateway.close());
     let source = Source::listener(listener, &limits, others);
     let mut end = listen::serve_from(source, &limits, service, stopped, drain).await;
     if let Some(admin) = admin {
         end = end.max(admin.end.await?);
     }
     for worker in workers {
-        end = end.max(worker.join().map_err(|_| "a worker thread has died")??);
+        // Not on this thread, which has still to hear a second signal.
+        let ended = tokio::task::spawn_blocking(|| worker.join()).await?;
+        end = end.max(ended.map_err(|_| "a worker thread has died")??);
     }
     listen::stopped(end);
     Ok(())

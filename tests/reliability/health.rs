@@ -217,7 +217,7 @@ impl Operators {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr: SocketAddr = listener.local_addr().unwrap();
         let (stop, stopped) = mpsc::channel(2);
-        let drain = Drain { most: Duration::from_secs(60), begun: Box::new(|| {}) };
+        let drain = Drain::new(Duration::from_secs(60));
         let task = tokio::spawn(serve(listener, admin_router(gateway, "operators-key"), stopped, drain));
         Operators { client: Client::new(addr), stop, task }
     }

@@ -4,12 +4,12 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::support::client::{Client, get, with};
+use crate::support::client::{Client, get, read_until, with};
 use crate::support::gateway::api;
 use crate::support::program::{aiproxy, file, start, started};
 use crate::support::talk::Talk;
 use crate::support::upstream::{Answer, Upstream};
-use crate::support::{Protocol, native};
+use crate::support::{Protocol, native, soon};
 
 fn check(path: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
@@ -169,6 +169,56 @@ async fn a_signal_ends_it_well() {
         let rest: Vec<String> = log.lines().map(Result::unwrap).collect();
         assert!(rest.iter().any(|line| line.contains("stopped")), "{signal}: {rest:?}");
         assert!(running.0.wait().unwrap().success(), "{signal}");
+    }
+}
+
+/// A stream that never ends, on each of two workers and with one of them alone: the first worker hands connections out.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_is_heard_whichever_worker_is_busy() {
+    let protocol = Protocol::OpenAi;
+    let frames = native::stream(protocol);
+    let provider = Upstream::always(Answer::stream().frames(&frames[..frames.len() - 2]).stall()).await;
+    let text = format!(
+        "listen: 127.0.0.1:0\nserver: {{worker_threads: 2}}\nupstreams: [{{name: a, api_type: openai, base_url: '{}', token: t}}]\n",
+        provider.url()
+    );
+    let path = file("second_signal.yaml", &text);
+    for busy in [0, 1] {
+        let (mut running, address, mut log) = start(&["--config", path.to_str().unwrap()]);
+        let mut clients = Vec::new();
+        for worker in 0..2 {
+            // A connection of its own.
+            let client = Client::new(address);
+            if worker == busy {
+                let asked = Talk::new(native::model(protocol), "Hi").stream(true).request(protocol);
+                let mut body = client.open(asked).await.into_body();
+                read_until(&mut body, &mut String::new(), "Hello,").await;
+                clients.push((client, Some(body)));
+            } else {
+                assert_eq!(client.send(get("/readyz")).await.status, 200);
+                clients.push((client, None));
+            }
+        }
+        let id = running.0.id().to_string();
+        let signal = || assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        signal();
+        let mut line = String::new();
+        while !line.contains("stopping") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended with a stream under way");
+        }
+        // Both workers know it when nobody is let in any more.
+        soon("the end of listening", async {
+            while tokio::net::TcpStream::connect(address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        signal();
+        let end = tokio::task::spawn_blocking(move || running.0.wait().unwrap());
+        assert!(soon("the end of the program", end).await.unwrap().success(), "worker {busy}");
+        drop(clients);
     }
 }
 

@@ -3,11 +3,13 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::support::client::{Client, get, read_rest, read_until};
+use crate::support::answer::{self, error_kind};
+use crate::support::client::{Client, events, get, read_rest, read_until};
 use crate::support::gateway::{Served, gateway, upstream};
 use crate::support::talk::Talk;
 use crate::support::upstream::{Answer, Upstream};
@@ -66,4 +68,43 @@ async fn a_second_signal_ends_it_with_requests_under_way() {
     soon("the end of listening", served.draining.notified()).await;
     served.stop().await;
     soon("the end of the server", served.task).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_done_in_time_is_told_so_and_never_looks_complete() {
+    for (client, protocol) in pairs() {
+        let provider = Upstream::always(paused(protocol, &Arc::default())).await;
+        let gateway = gateway([upstream("only", protocol, &provider.url())]);
+        let served = Served::patient_for(Duration::from_millis(50), gateway).await;
+        let talk = Talk::new(native::model(protocol), "Hi").tools().stream(true);
+        let mut body = Client::new(served.addr).open(talk.request(client)).await.into_body();
+        let mut text = String::new();
+        read_until(&mut body, &mut text, "Hello,").await;
+        served.stop().await;
+        // A clean end, as proxies before the gateway see it.
+        read_rest(body, &mut text).await;
+        let told = events(&text);
+        let error =
+            answer::stream_error(client, &told).unwrap_or_else(|| panic!("{client} → {protocol}: {text}"));
+        assert!(error.to_string().contains("being stopped"), "{client} → {protocol}: {error}");
+        soon("the end of the server", served.task).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_has_not_begun_in_time_is_an_error_of_the_clients_protocol() {
+    for client in Protocol::ALL {
+        let provider = Upstream::always(Answer::after(&Arc::default(), Answer::none())).await;
+        let gateway = gateway([upstream("only", Protocol::OpenAi, &provider.url())]);
+        let served = Served::patient_for(Duration::from_millis(50), gateway).await;
+        let talk = Talk::new("m", "Hi");
+        let http = Client::new(served.addr);
+        let asking = tokio::spawn(async move { http.send(talk.request(client)).await });
+        provider.arrived(1).await;
+        served.stop().await;
+        let reply = soon("an answer", asking).await.unwrap();
+        assert!([503, 529].contains(&reply.status), "{client}: {}", reply.text());
+        error_kind(client, &reply.json());
+        assert!(reply.header("retry-after").is_some(), "{client}: {:?}", reply.headers);
+    }
 }

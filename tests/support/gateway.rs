@@ -38,6 +38,15 @@ impl Served {
     }
 
     pub async fn within(limits: Limits, gateway: Gateway, pages: Pages) -> Served {
+        Served::for_so_long(Duration::from_secs(60), limits, gateway, pages).await
+    }
+
+    /// One that waits no longer than `most` for what is under way when it is told to stop.
+    pub async fn patient_for(most: Duration, gateway: Gateway) -> Served {
+        Served::for_so_long(most, Limits::default(), gateway, Pages::default()).await
+    }
+
+    async fn for_so_long(most: Duration, limits: Limits, gateway: Gateway, pages: Pages) -> Served {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = mpsc::channel(2);
@@ -46,12 +55,13 @@ impl Served {
         let draining = Arc::new(Notify::new());
         let begun = {
             let (ready, draining) = (ready.clone(), draining.clone());
-            Box::new(move || {
+            move || {
                 ready.store(false, Ordering::Relaxed);
                 draining.notify_one();
-            })
+            }
         };
-        let drain = Drain { most: Duration::from_secs(60), begun };
+        let closed = gateway.clone();
+        let drain = Drain::new(most).begun(begun).over(move || closed.close());
         let task = tokio::spawn(serve_within(limits, listener, router(gateway, pages), stopped, drain));
         Served { addr, ready, draining, stop, task }
     }
