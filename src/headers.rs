@@ -35,8 +35,11 @@ fn is_for_clients(name: &str) -> bool {
             | "server"
             | "set-cookie"
             | "strict-transport-security"
+            | "x-sendfile"
     );
-    !is_private && !is_hop_by_hop(name) && !name.starts_with("access-control-")
+    // A proxy before the gateway obeys `x-accel-*`: it would serve files of its own.
+    let is_order = name.starts_with("access-control-") || name.starts_with("x-accel-");
+    !is_private && !is_order && !is_hop_by_hop(name)
 }
 
 /// Headers that are of this connection only because it says so.

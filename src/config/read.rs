@@ -184,14 +184,24 @@ fn old_head(field: &Field<'_>) -> Option<Duration> {
 /// Reads `timeouts` over what is in force already.
 pub(super) fn timeouts(map: &Map<'_>, base: Timeouts) -> Timeouts {
     let limit = |key, base| map.get(key).and_then(|field| limit(&field)).unwrap_or(base);
-    Timeouts {
+    let timeouts = Timeouts {
         connect: limit("connect", base.connect),
         head: limit("head", base.head),
         first_content: limit("first_content", base.first_content),
         content_gap: limit("content_gap", base.content_gap),
         idle: limit("idle", base.idle),
         request: limit("request", base.request),
+    };
+    let longest = timeouts.head.max(timeouts.first_content);
+    if let (Some(field), Some(request)) = (map.get("request"), timeouts.request)
+        && longest.is_none_or(|longest| longest >= request)
+    {
+        field.warning(
+            "should be longer than `head` and `first_content`: it ends a request without asking the next upstream, and an \
+             upstream that hangs is never found out",
+        );
     }
+    timeouts
 }
 
 #[expect(clippy::option_option, reason = "the outer one is a key that is absent, the inner one `none`")]

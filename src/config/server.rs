@@ -16,7 +16,7 @@ pub struct Server {
     /// Most bytes of a request's head: its first line and its headers. Default 128 KiB.
     pub max_header_size: usize,
     /// Most time to the end of a request's head, from the beginning of the connection or the end of the last answer:
-    /// also how long an idle connection is kept. Default 60 s.
+    /// also how long an idle connection is kept. Default 75 s.
     pub header_timeout: Option<Duration>,
     /// In each such time some of the request's body must come: 16 KiB at least, or the rest of it. Default 30 s.
     pub body_timeout: Option<Duration>,
@@ -30,7 +30,7 @@ impl Default for Server {
             worker_threads: None,
             max_connections: 20_000,
             max_header_size: 128 << 10,
-            header_timeout: Some(Duration::from_secs(60)),
+            header_timeout: Some(Duration::from_secs(75)),
             body_timeout: Some(Duration::from_secs(30)),
             write_timeout: Some(Duration::from_secs(300)),
         }

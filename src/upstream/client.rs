@@ -15,7 +15,9 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use metrics::counter;
 use tokio::runtime::{self, Handle};
+use tokio::time::Instant;
 use tower::Service;
 use url::Url;
 
@@ -24,6 +26,7 @@ use super::connection;
 use super::connector::Connector;
 use super::secrets::Secrets;
 use crate::error::{BoxError, Error, Stage};
+use crate::layer::metrics::names;
 use crate::payload::Payload;
 use crate::protocol::canonical::{ErrorView, FaultKind};
 
@@ -101,12 +104,14 @@ impl HttpClientBuilder {
     ///
     /// # Errors
     ///
-    /// If the TLS backend cannot be set up, or the base URL cannot hold a path.
+    /// If the TLS backend cannot be set up, the base URL cannot hold a path, or the environment names a proxy of a kind
+    /// that cannot be used: `http`, `socks4`, `socks4a`, `socks5` and `socks5h` can.
     pub fn build(self) -> Result<HttpClient, BoxError> {
         if self.base.cannot_be_a_base() {
             return Err("the base URL cannot hold a path".into());
         }
         let connector = Connector::new(self.connect_timeout, self.http2)?;
+        connector.check(&self.base.as_str().parse()?)?;
         let pools = Pools { connector, by_runtime: RwLock::default() };
         let generate = match self.api {
             ApiType::Gemini => None,
@@ -243,9 +248,13 @@ impl Service<Request<Payload>> for HttpClient {
             let outgoing = client.outgoing(&request)?;
             let secrets = Secrets::of(outgoing.headers());
             let pools = &client.shared.pools;
+            let begun = Instant::now();
             let sent = match pools.send(outgoing)?.await {
                 // It had been idle, and was closed as the request was on its way: no failure of the upstream's.
-                Err(error) if connection::was_stale(&error) => pools.send(client.outgoing(&request)?)?.await,
+                Err(error) if begun.elapsed() < ROUND_TRIP && connection::was_stale(&error) => {
+                    counter!(names::STALE_CONNECTIONS).increment(1);
+                    pools.send_anew(client.outgoing(&request)?).await
+                }
                 sent => sent,
             };
             let mut response = sent.map_err(transport)?;
@@ -257,6 +266,9 @@ impl Service<Request<Payload>> for HttpClient {
         })
     }
 }
+
+/// A connection that was closed while it was idle shows that within a round trip.
+const ROUND_TRIP: Duration = Duration::from_secs(2);
 
 /// hyper's pooled client: what reqwest is built on. Measured in this place, reqwest costs a tenth of a
 /// relayed request on top (URLs parsed twice, redirect and retry machinery that is switched off).
@@ -291,16 +303,7 @@ impl Pools {
             return Ok(pool.request(request));
         }
         drop(known);
-        let pool = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(PING.0)
-            .http2_keep_alive_timeout(PING.1)
-            .http2_keep_alive_while_idle(true)
-            .build(self.connector.clone());
+        let pool = Self::builder().build(self.connector.clone());
         let mut pools = self.by_runtime.write().unwrap_or_else(PoisonError::into_inner);
         if pools.len() >= MOST_RUNTIMES {
             pools.remove(0);
@@ -308,6 +311,26 @@ impl Pools {
         let sent = pool.request(request);
         pools.push((runtime, pool));
         Ok(sent)
+    }
+
+    /// Sends a request on a connection of its own. Where one idle connection is dead, the others may be.
+    fn send_anew(&self, request: Request<Full<Bytes>>) -> legacy::ResponseFuture {
+        let pool: Pool = Self::builder().pool_max_idle_per_host(0).build(self.connector.clone());
+        pool.request(request)
+    }
+
+    fn builder() -> legacy::Builder {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(PING.0)
+            .http2_keep_alive_timeout(PING.1)
+            .http2_keep_alive_while_idle(true);
+        builder
     }
 }
 

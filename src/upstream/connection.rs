@@ -1,8 +1,8 @@
 //! A connection that remembers whether an answer has come through it.
 //!
 //! Upstreams close connections that were idle for a while, and a request may meet that on its way. A request that is lost
-//! on a connection which has served before, and gets no head of an answer, is sent once more on another; on a new one it is
-//! a failure like any other.
+//! on a connection which has served before, and gets no head of an answer, is sent once more on a new one, if that shows at
+//! once. Later it may have been worked on, and paid for; then, and on a new connection, it is a failure like any other.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -67,8 +67,8 @@ fn is_lost(error: &Error) -> bool {
             return true;
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
-            return matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut);
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+            return matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset);
         }
         source = error.source();
     }

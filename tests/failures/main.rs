@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 
 use aiproxy::Payload;
@@ -38,8 +38,8 @@ use stranger::Stranger;
 use support::client::Client;
 use support::gateway::{Served, gateway, upstream};
 use support::talk::Talk;
-use support::upstream::{Answer, Upstream};
-use support::{Protocol, native};
+use support::upstream::{Answer, Received, Upstream};
+use support::{Protocol, native, soon};
 
 /// Cells that are played at a time.
 const AT_A_TIME: usize = 48;
@@ -91,6 +91,32 @@ async fn an_idle_connection_that_closes_as_it_is_used_is_no_failure() {
             assert_eq!((reply.status, provider.count()), (200, asked), "{protocol}, reset: {resets}");
         }
     }
+}
+
+/// It may have been worked on, and will be paid for: whoever asks again does so with the client's knowledge.
+#[tokio::test]
+async fn a_request_whose_connection_breaks_later_is_not_sent_again_unseen() {
+    let protocol = Protocol::OpenAi;
+    let go = Arc::new(Notify::new());
+    let script = {
+        let go = go.clone();
+        move |number: usize, _: &Received| match number {
+            1 => Answer::after(&go, Answer::none()),
+            _ => Answer::json(native::document(protocol)),
+        }
+    };
+    let provider = Upstream::start(script).await;
+    let served = Served::start(gateway([upstream("only", protocol, &provider.url())])).await;
+    let http = Client::new(served.addr);
+    assert_eq!(http.send(Talk::new("m", "Hi").request(protocol)).await.status, 200);
+    let asking = tokio::spawn(async move { http.send(Talk::new("m", "Hi").request(protocol)).await });
+    provider.arrived(2).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    tokio::time::resume();
+    go.notify_one();
+    let reply = soon("an answer", asking).await.unwrap();
+    assert_eq!((reply.status, provider.count()), (502, 2), "{}", reply.text());
 }
 
 #[tokio::test]

@@ -13,8 +13,10 @@ use crate::support::upstream::{Answer, Upstream};
 use crate::support::{Protocol, native};
 
 /// Every page that the server has of its own.
-const PAGES: [&str; 8] =
-    ["/", "/api/hello", "/health", "/healthz", "/readyz", "/v1/models", "/v1beta/models", "/v1/models/m"];
+const PAGES: [&str; 6] = ["/", "/api/hello", "/health", "/v1/models", "/v1beta/models", "/v1/models/m"];
+
+/// What probes ask for, by address.
+const PROBES: [&str; 2] = ["/healthz?verbose", "/readyz?verbose"];
 
 /// A request with this header instead of its own.
 fn replaced(
@@ -48,6 +50,11 @@ async fn a_page_that_rebinds_its_name_reaches_nothing() {
                     reply.text()
                 );
                 assert!(reply.text().contains("allowed_hosts"), "it says what helps: {}", reply.text());
+                for page in PROBES {
+                    let reply = client.send(with(get(page), "host", host)).await;
+                    assert_ne!(reply.status, 403, "{page}, {host}");
+                    assert!(!reply.text().contains("only"), "{page} names an upstream: {}", reply.text());
+                }
                 for page in PAGES {
                     let reply = client.send(with(with(get(page), "host", host), "x-api-key", KEY)).await;
                     assert_eq!(reply.status, 403, "{page}, {host}: {}", reply.text());

@@ -283,5 +283,7 @@ fn what_is_probably_not_meant_is_warned_of() {
     assert!(warnings("upstreams: []")[0].contains("no enabled upstream"));
     assert!(warnings(&with_upstream("auth_files: x.json"))[0].contains("has no effect"));
     assert!(warnings(&with_upstream("heartbeat: true"))[0].contains("no effect any more"));
+    assert!(warnings(&with_root("timeouts: { request: 2m }"))[0].contains("should be longer than `head`"));
+    assert!(warnings(&with_root("timeouts: { request: 2h }")).is_empty());
     assert!(warnings(&with_root("log: { max_age: 0 }"))[0].contains("means the default"));
 }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::response::Parts;
@@ -19,6 +20,9 @@ use crate::layer::tally::{Tally, Told};
 use crate::protocol::{Operation, Protocol};
 use crate::silence::Silence;
 use crate::upstream::Secrets;
+
+/// How long the words of an error answer are waited for.
+const WORDS: Duration = Duration::from_secs(2);
 
 pin_project! {
     /// Response future of [`Classify`](super::Classify).
@@ -87,27 +91,30 @@ where
                 };
                 let (head, body) = response.into_parts();
                 let gather = Gather::new(&head, this.asked, this.settings);
+                if gather.is_failure() {
+                    // The status has said it all; others wait to be asked.
+                    *this.silence = Silence::started(Some(WORDS));
+                }
                 Answer { head, body: Box::pin(body), gather }
             }
         };
         loop {
-            let frame = match answer.body.as_mut().poll_frame(cx) {
+            let step = match answer.body.as_mut().poll_frame(cx) {
                 Poll::Pending => {
-                    if this.silence.poll(cx).is_ready() {
-                        return Poll::Ready(Err(stalled(Clock::FirstContent)));
+                    if this.silence.poll(cx).is_pending() {
+                        *this.answer = Some(answer);
+                        return Poll::Pending;
                     }
-                    *this.answer = Some(answer);
-                    return Poll::Pending;
+                    let clock = Clock::FirstContent;
+                    let is_over = answer.gather.is_failure();
+                    answer.gather.broken(if is_over { Error::Timeout(clock) } else { stalled(clock) })
                 }
-                Poll::Ready(frame) => frame,
-            };
-            let step = match frame {
-                Some(Ok(frame)) => match frame.into_data() {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => answer.gather.push(data),
                     Err(_trailers) => continue,
                 },
-                Some(Err(error)) => answer.gather.broken(Error::of(error)),
-                None => answer.gather.finish(),
+                Poll::Ready(Some(Err(error))) => answer.gather.broken(Error::of(error)),
+                Poll::Ready(None) => answer.gather.finish(),
             };
             match step {
                 Step::More => {}

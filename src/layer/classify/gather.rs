@@ -98,6 +98,11 @@ impl Gather {
         Gather { protocol, limit: settings.limit, hold: settings.hold, tally, reading }
     }
 
+    /// Whether it is the body of an error answer that comes.
+    pub(super) fn is_failure(&self) -> bool {
+        matches!(self.reading, Reading::Failure(..))
+    }
+
     pub(super) fn push(&mut self, data: Bytes) -> Step {
         match &mut self.reading {
             Reading::Failure(status, read) => {

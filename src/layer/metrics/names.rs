@@ -47,6 +47,8 @@ pub const STREAM_STALLS: &str = "aiproxy_stream_stalls_total";
 pub const KEEP_ALIVES: &str = "aiproxy_keepalives_sent_total";
 /// Texts that broke off in mid-stream, and whether another upstream went on with them.
 pub const CONTINUATIONS: &str = "aiproxy_continuations_total";
+/// Requests that were sent once more because their idle connection had been closed.
+pub const STALE_CONNECTIONS: &str = "aiproxy_stale_connections_total";
 /// Version of the running program.
 pub const BUILD_INFO: &str = "aiproxy_build_info";
 /// Log lines that could not be written.
@@ -92,6 +94,10 @@ pub fn describe() {
     );
     describe_counter!(KEEP_ALIVES, "Signs of life to clients whose upstreams were silent");
     describe_counter!(CONTINUATIONS, "Texts that broke off, by whether another upstream went on with them");
+    describe_counter!(
+        STALE_CONNECTIONS,
+        "Requests sent once more because their idle connection had been closed"
+    );
     describe_gauge!(BUILD_INFO, "Always 1; the label tells the version");
     describe_counter!(LOG_DROPPED, "Log lines that could not be written");
 }

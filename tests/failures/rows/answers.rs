@@ -90,6 +90,10 @@ pub fn none() -> Vec<Row> {
             let head = "HTTP/1.1 429 Slow\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
             Answer::raw(head).bytes(r#"{"error":{"mess"#).cut()
         }),
+        Row::new("503, the rest of its body stays away", Stage::Head, Fails(503), |_| {
+            let head = "HTTP/1.1 503 Busy\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
+            Answer::raw(head).bytes(r#"{"error":{"mess"#).stall()
+        }),
         Row::new("503, gzip unasked", Stage::Head, Fails(503), |scene| {
             let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
             let body = native::error(scene.protocol, 503, "busy").to_string();
