@@ -342,3 +342,81 @@ fn t148_nothing_is_put_beside_cached_content() {
         assert_eq!(sent.get(key), None, "{sent}");
     }
 }
+
+/// The client's stream, and the document that stands for it, as an upstream of Anthropic's protocol sends them.
+fn both_of_anthropic(client: Protocol, events: &[Value]) -> (Vec<Value>, Value) {
+    let native = sse_of(Protocol::Anthropic, events);
+    let mut aggregator = Aggregator::new(Protocol::Anthropic);
+    let mut reader = sse::Decoder::default();
+    reader.push(native.as_bytes(), |event| aggregator.event(&event).unwrap()).unwrap();
+    let folded = serde_json::from_slice(&aggregator.finish().unwrap()).unwrap();
+    (stream(client, Protocol::Anthropic, &native), document(client, Protocol::Anthropic, &folded))
+}
+
+fn anthropic_call(index: u64, json: &str) -> [Value; 3] {
+    [
+        json!({"type": "content_block_start", "index": index,
+            "content_block": {"type": "tool_use", "id": format!("toolu_{index}"), "name": "rm", "input": {}}}),
+        json!({"type": "content_block_delta", "index": index,
+            "delta": {"type": "input_json_delta", "partial_json": json}}),
+        json!({"type": "content_block_stop", "index": index}),
+    ]
+}
+
+#[test]
+fn t060_a_call_that_ran_into_the_limit_is_run_by_nobody() {
+    for reason in ["max_tokens", "model_context_window_exceeded"] {
+        for half in [r#"{"path": "/et"#, ""] {
+            let mut events =
+                vec![json!({"type": "message_start", "message": {"id": "msg_1", "content": []}})];
+            events.extend(anthropic_call(0, r#"{"path": "/tmp"}"#));
+            events.extend(anthropic_call(1, half));
+            events.push(json!({"type": "message_delta", "delta": {"stop_reason": reason}}));
+            events.push(json!({"type": "message_stop"}));
+            let (streamed, whole) = both_of_anthropic(Protocol::Gemini, &events);
+            for answer in [json!(streamed).to_string(), whole.to_string()] {
+                let calls = answer.matches("functionCall").count();
+                assert_eq!(calls, 1, "{reason}: {answer}");
+            }
+            let (streamed, whole) = both_of_anthropic(Protocol::Responses, &events);
+            let last = streamed.last().unwrap();
+            assert_eq!(last["type"], "response.incomplete", "{reason}");
+            let done = streamed.iter().filter(|event| event["type"] == "response.output_item.done");
+            let told: Vec<_> = done.map(|event| &event["item"]["status"]).collect();
+            assert_eq!(told, ["completed", "incomplete"], "{reason}: {streamed:?}");
+            assert_eq!(last["response"]["output"][1]["status"], "incomplete", "{reason}");
+            assert_eq!(whole["output"].as_array().unwrap().len(), 1, "{reason}: {whole}");
+        }
+    }
+}
+
+#[test]
+fn t060_a_text_that_ran_into_the_limit_says_so_in_its_stream_too() {
+    let events = [
+        json!({"type": "message_start", "message": {"id": "msg_1", "content": []}}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Once"}}),
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "max_tokens"}}),
+        json!({"type": "message_stop"}),
+    ];
+    let (streamed, whole) = both_of_anthropic(Protocol::Responses, &events);
+    assert_eq!(whole["output"][0]["status"], "incomplete");
+    assert_eq!(streamed.last().unwrap()["response"]["output"][0]["status"], "incomplete");
+}
+
+/// Whoever runs a call as soon as it is whole does not wait for what follows it.
+#[test]
+fn calls_of_anthropic_are_told_as_soon_as_the_answer_goes_on() {
+    let mut events = vec![json!({"type": "message_start", "message": {"id": "msg_1", "content": []}})];
+    events.extend(anthropic_call(0, "{}"));
+    events.push(json!({"type": "content_block_start", "index": 1,
+        "content_block": {"type": "text", "text": ""}}));
+    let told = |events: &[Value]| {
+        json!(stream(Protocol::Gemini, Protocol::Anthropic, &sse_of(Protocol::Anthropic, events))).to_string()
+    };
+    assert!(told(&events).contains("functionCall"), "another block has begun");
+    events.pop();
+    assert!(!told(&events).contains("functionCall"), "what broke off here may have been cut off");
+    events.push(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}));
+    assert!(told(&events).contains("functionCall"), "the reason is known");
+}

@@ -2,6 +2,7 @@
 //! (section 4).
 
 use super::error;
+use super::finish::reason;
 use crate::protocol::canonical::{ErrorView, FaultKind};
 use crate::protocol::json::{self, Error, Object, Raw, Reader, Str, Writer};
 use crate::protocol::sse;
@@ -100,8 +101,10 @@ impl Aggregator {
         let mut blocks = self.blocks;
         blocks.sort_by_key(|(index, _)| *index);
         // A call that was cut off must not be executed (section 4, rule 1).
-        let cut = message.get("stop_reason").and_then(|raw| raw.as_text().map(|why| why == "max_tokens"));
-        if cut == Some(true) && blocks.last().is_some_and(|(_, block)| block.is_cut_off()) {
+        let why = message.get("stop_reason").and_then(|raw| raw.as_text().map(Str::into_owned));
+        if why.is_some_and(|why| reason(&why.decode()).is_cut())
+            && blocks.last().is_some_and(|(_, block)| block.is_cut_off())
+        {
             blocks.pop();
         }
         let mut content = Vec::new();
@@ -202,10 +205,12 @@ impl BlockFold {
         })
     }
 
-    /// Whether it is a call whose arguments have no end.
+    /// Whether it is a call whose arguments have no end, or not even a beginning.
     fn is_cut_off(&self) -> bool {
+        let begun_with = self.members.get("input");
+        let has_none = begun_with.is_none_or(|raw| matches!(raw.as_str(), "{}" | "\"\""));
         is_call(&self.members)
-            && !self.partial_json.is_blank()
+            && (has_none || !self.partial_json.is_blank())
             && json::as_object(self.partial_json.decode().as_ref()).is_none()
     }
 

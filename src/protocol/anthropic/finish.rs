@@ -61,6 +61,11 @@ impl<'a> Stop<'a> {
         Ok(())
     }
 
+    /// Whether a limit cut the answer off, once the reason is known.
+    pub(super) fn is_cut(&self) -> Option<bool> {
+        self.reason.map(FinishReason::is_cut)
+    }
+
     /// Detaches the fields from their document.
     pub(super) fn into_owned(self) -> Stop<'static> {
         Stop {

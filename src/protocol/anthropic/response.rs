@@ -212,7 +212,7 @@ pub(crate) fn encode(
         search(&call, &mut ids, &mut w);
     }
     for (at, part) in choice.parts.iter().enumerate() {
-        let cut = at == last && choice.finish.reason == FinishReason::Length;
+        let cut = at == last && choice.finish.reason.is_cut();
         let citations = choice.citations.iter().filter(|(of, _)| *of == at).map(|(_, citation)| citation);
         content(part, citations, cut, exchange, &mut ids, &mut w);
     }

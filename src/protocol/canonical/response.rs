@@ -86,6 +86,13 @@ pub enum FinishReason {
     Other,
 }
 
+impl FinishReason {
+    /// Whether a limit cut the answer off, so that its last part may be half of one.
+    pub(in crate::protocol) fn is_cut(self) -> bool {
+        matches!(self, FinishReason::Length | FinishReason::ContextWindow)
+    }
+}
+
 /// A source that the text rests on.
 #[derive(Clone, Debug)]
 pub struct Citation<'a> {
@@ -143,8 +150,7 @@ impl<'a> Response<'a> {
                 if let Some(opaque) = &item.opaque {
                     sink(Event::PartMeta { choice, part, meta: PartMeta { opaque: opaque.clone() } });
                 }
-                let complete =
-                    body.finish.reason != FinishReason::Length || part as usize + 1 < body.parts.len();
+                let complete = !body.finish.reason.is_cut() || part as usize + 1 < body.parts.len();
                 sink(Event::PartEnd { choice, part, complete });
             }
         }

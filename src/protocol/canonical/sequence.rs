@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use super::error::{ErrorView, FaultKind};
 use super::event::{Delta, Event, PartHeader, PartMeta};
-use super::response::{Finish, FinishReason};
+use super::response::Finish;
 use crate::protocol::json::Str;
 
 /// Bytes held for parts whose turn has not come.
@@ -120,8 +120,7 @@ impl<K: PartialEq> Sequencer<K> {
 
     /// Ends every part of `choice`, then the choice itself; a second finish is ignored.
     pub fn finish(&mut self, choice: u32, finish: Finish<'_>, sink: &mut impl FnMut(Event<'_>)) {
-        let cut = matches!(finish.reason, FinishReason::Length | FinishReason::ContextWindow);
-        self.end_all(choice, !cut, sink);
+        self.end_all(choice, !finish.reason.is_cut(), sink);
         let choice = self.choice(choice);
         if !std::mem::replace(&mut choice.finished, true) {
             sink(Event::Finish { choice: choice.index, finish });
@@ -290,6 +289,7 @@ impl<K> Choice<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::canonical::FinishReason;
 
     fn run(script: impl FnOnce(&mut Sequencer<u32>, &mut dyn FnMut(Event<'_>))) -> Vec<String> {
         let mut seen = Vec::new();

@@ -73,7 +73,7 @@ fn write_candidate(index: u64, choice: &Choice<'_>, exchange: &Exchange, w: &mut
         for (_, citation) in choice.citations.iter().filter(|(owner, _)| *owner == at) {
             grounding.cite(citation, &offsets, base);
         }
-        let is_cut = choice.finish.reason == FinishReason::Length && at + 1 == choice.parts.len();
+        let is_cut = choice.finish.reason.is_cut() && at + 1 == choice.parts.len();
         write_part(part, !is_cut, &mut is_marked, exchange, w);
     }
     if w.buffer().len() == start {

@@ -26,6 +26,8 @@ pub(crate) struct Decoder {
     sequencer: Sequencer<u64>,
     /// The blocks that have begun and not ended; in truth at most one.
     open: Vec<Open>,
+    /// The block that has ended last, until it is known whether the limit ended it (T060).
+    waiting: Option<u64>,
     searches: Searches,
     stop: Stop<'static>,
     counts: Counts,
@@ -176,6 +178,9 @@ impl Decoder {
             let mut stop = Stop::default();
             delta.lenient_object(|key, value| stop.member(key, value))?;
             self.stop.merge(stop.into_owned());
+            if let Some(is_cut) = self.stop.is_cut() {
+                self.settle(!is_cut, sink);
+            }
         }
         if let Some(mut usage) = native.usage {
             self.counts.read(&mut usage)?;
@@ -204,6 +209,7 @@ impl Decoder {
         if self.open.len() >= MOST_OPEN {
             self.close(self.open.first().map_or(0, |open| open.index), sink);
         }
+        self.settle(true, sink);
         let tag = block.tag.as_ref().map(|tag| tag.decode().into_owned());
         let unanswered = self.searches.given_up(tag.as_deref().unwrap_or("text"));
         self.give_up(unanswered, sink);
@@ -316,6 +322,7 @@ impl Decoder {
     fn imply(&mut self, index: u64, kind: Kind, header: PartHeader<'_>, sink: &mut impl FnMut(Event<'_>)) {
         if self.open.iter().all(|open| open.index != index) && self.open.len() < MOST_OPEN {
             self.begin(Str::EMPTY, Str::EMPTY, sink);
+            self.settle(true, sink);
             self.open(index, kind, header, sink);
         }
     }
@@ -347,7 +354,10 @@ impl Decoder {
 
     fn close(&mut self, index: u64, sink: &mut impl FnMut(Event<'_>)) {
         let Some(at) = self.open.iter().position(|open| open.index == index) else { return };
-        match self.open.remove(at).kind {
+        self.settle(true, sink);
+        let kind = self.open.remove(at).kind;
+        let may_be_cut = !matches!(kind, Kind::Reasoning | Kind::Opaque(_));
+        match kind {
             Kind::Text | Kind::Reasoning => {}
             Kind::Call { begun_with: Some(json), has_arguments: false } => {
                 self.sequencer.delta(0, &index, Delta::Arguments(Str::from(json)), sink);
@@ -375,8 +385,18 @@ impl Decoder {
                 }
             }
         }
-        // The last block of a stream that ran into its limit is cut off; finish says so to the rest.
-        self.sequencer.end(0, &index, true, sink);
+        if may_be_cut {
+            self.waiting = Some(index);
+        } else {
+            self.sequencer.end(0, &index, true, sink);
+        }
+    }
+
+    /// Ends the block that has waited: the answer goes on, or its reason to end is known.
+    fn settle(&mut self, complete: bool, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some(index) = self.waiting.take() {
+            self.sequencer.end(0, &index, complete, sink);
+        }
     }
 
     /// What a whole block means to the searches; one that cannot be read means nothing to them.

@@ -471,7 +471,7 @@ impl Decoder {
         }
         for (candidate, finish) in self.candidates.iter_mut().zip(finishes) {
             cite(&mut self.sequencer, candidate, sink);
-            let is_cut = matches!(finish.reason, FinishReason::Length | FinishReason::ContextWindow);
+            let is_cut = finish.reason.is_cut();
             search(&mut self.sequencer, candidate, !is_cut, sink);
             self.sequencer.finish(candidate.index, finish, sink);
         }
