@@ -420,3 +420,16 @@ fn calls_of_anthropic_are_told_as_soon_as_the_answer_goes_on() {
     events.push(json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}));
     assert!(told(&events).contains("functionCall"), "the reason is known");
 }
+
+#[test]
+fn t060_a_call_that_mistrals_window_cut_off_is_run_by_nobody() {
+    let call = json!([{"index": 0, "id": "a", "function": {"name": "rm", "arguments": r#"{"path": "/et"#}}]);
+    let chunks = chat_chunks(&[json!({"tool_calls": call})], "model_length", &Value::Null);
+    let streamed = stream(Protocol::Gemini, Protocol::OpenAi, &chunks);
+    assert!(!json!(streamed).to_string().contains("functionCall"), "{streamed:?}");
+    let message = json!({"role": "assistant", "content": null, "tool_calls": call});
+    let whole =
+        document(Protocol::Gemini, Protocol::OpenAi, &chat_document(&message, "model_length", &Value::Null));
+    assert!(!whole.to_string().contains("functionCall"), "{whole}");
+    assert_eq!(whole["candidates"][0]["finishReason"], "MAX_TOKENS");
+}

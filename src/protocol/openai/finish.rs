@@ -1,6 +1,7 @@
 //! Finish reasons (section 2.14).
 
-use crate::protocol::canonical::{Finish, FinishReason};
+use super::error::bad_upstream;
+use crate::protocol::canonical::{ErrorView, Finish, FinishReason};
 use crate::protocol::json::Str;
 
 /// What an upstream's answer shows beside its `finish_reason`.
@@ -12,16 +13,21 @@ pub(super) struct Seen {
     pub refusal: bool,
 }
 
-/// The upstream's word for a generation that broke; it is an error, not an end.
-pub(super) fn is_failure(word: &Str<'_>) -> bool {
-    *word == "error" || *word == "abort"
+/// What to say of a generation that broke, if that is what the upstream's word means: it is an error, not an end.
+pub(super) fn failure(word: &Str<'_>) -> Option<ErrorView> {
+    // The latter two are DeepSeek's and Z.AI's.
+    const WORDS: [&str; 4] = ["error", "abort", "insufficient_system_resource", "network_error"];
+    WORDS.iter().any(|broken| word == broken).then(|| bad_upstream("the upstream broke off its answer"))
 }
 
 /// Reads a `finish_reason` in the light of what was seen; `None` where the server sent none.
 pub(super) fn read(word: Option<&str>, seen: Seen) -> FinishReason {
     match word {
         Some("length") => FinishReason::Length,
-        Some("content_filter") => FinishReason::ContentFilter,
+        // Mistral's word for a full window.
+        Some("model_length") => FinishReason::ContextWindow,
+        // Z.AI's word beside the official one.
+        Some("content_filter" | "sensitive") => FinishReason::ContentFilter,
         // T089: many servers say `stop` although tools were called; T090: or the reverse.
         Some("stop" | "tool_calls" | "function_call") | None if seen.calls => FinishReason::ToolCalls,
         Some("stop" | "tool_calls" | "function_call") | None if seen.refusal => FinishReason::Refusal,
@@ -70,5 +76,16 @@ mod tests {
         assert_eq!(read(Some("length"), calls), FinishReason::Length);
         assert_eq!(read(Some("end_turn"), Seen::default()), FinishReason::Other);
         assert_eq!(read(Some("stop"), Seen { calls: false, refusal: true }), FinishReason::Refusal);
+    }
+
+    #[test]
+    fn vendors_own_words_for_limits_filters_and_breaks_are_understood() {
+        let calls = Seen { calls: true, refusal: false };
+        assert_eq!(read(Some("model_length"), calls), FinishReason::ContextWindow);
+        assert_eq!(read(Some("sensitive"), calls), FinishReason::ContentFilter);
+        for word in ["error", "abort", "insufficient_system_resource", "network_error"] {
+            assert!(failure(&word.into()).is_some(), "{word}");
+        }
+        assert!(failure(&"stop".into()).is_none());
     }
 }

@@ -9,7 +9,7 @@ use memchr::memmem;
 
 use crate::protocol::canonical::{ErrorView, Usage};
 use crate::protocol::json::{self, Error, Kind, Reader};
-use crate::protocol::openai::{error, reasoning, usage};
+use crate::protocol::openai::{error, finish, reasoning, usage};
 use crate::protocol::{Lengths, Observation, Signal, sse};
 
 /// What the event means; updates what has been seen.
@@ -161,7 +161,11 @@ impl Seen {
                         Ok(())
                     }
                     "finish_reason" => {
-                        ends |= value.lenient_string()?.is_some_and(|word| !word.is_empty());
+                        let word = value.lenient_string()?.filter(|word| !word.is_empty());
+                        let failure = word.as_ref().and_then(finish::failure);
+                        ends |= word.is_some() && failure.is_none();
+                        // What the upstream says of it itself says more.
+                        self.failure = self.failure.take().or(failure);
                         Ok(())
                     }
                     _ => self.choice(key, value),

@@ -101,3 +101,24 @@ fn t018_errors_are_seen_even_beside_content() {
     assert_eq!(see(&mut state, quoted), Signal::Content);
     assert_eq!(see(&mut state, "half {"), Signal::Quiet);
 }
+
+#[test]
+fn t018_an_answer_that_its_maker_broke_off_is_no_success() {
+    for word in ["error", "abort", "insufficient_system_resource", "network_error"] {
+        let mut state = Observation::default();
+        let data =
+            format!(r#"{{"choices":[{{"index":0,"delta":{{"content":"x"}},"finish_reason":"{word}"}}]}}"#);
+        let signal = see(&mut state, &data);
+        assert!(matches!(&signal, Signal::Error(view) if view.kind == FaultKind::BadUpstream), "{word}");
+        assert!(!state.may_end, "{word}");
+    }
+    // What the upstream says of it is better than what we can.
+    let said = r#"{"error":{"message":"m","code":429},"choices":[{"delta":{},"finish_reason":"error"}]}"#;
+    for data in [
+        said.to_owned(),
+        r#"{"choices":[{"finish_reason":"error","error":{"message":"m","code":429}}]}"#.to_owned(),
+    ] {
+        let signal = see(&mut Observation::default(), &data);
+        assert!(matches!(&signal, Signal::Error(view) if view.kind == FaultKind::RateLimit), "{data}");
+    }
+}

@@ -80,8 +80,8 @@ impl<'a> ChoiceFields<'a> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        if self.finish.as_ref().is_some_and(finish::is_failure) {
-            return Err(error::bad_upstream("the upstream broke off its answer"));
+        if let Some(failure) = self.finish.as_ref().and_then(finish::failure) {
+            return Err(failure);
         }
         let seen = Seen { calls: !self.message.calls.is_empty(), refusal: self.message.refusal.is_some() };
         let word = self.finish.as_ref().map(|word| word.decode());

@@ -201,8 +201,8 @@ impl Decoder {
             choice.delta(delta, fields.logprobs, &mut self.shared, sink)?;
         }
         if let Some(word) = fields.finish.filter(|word| !word.is_empty()) {
-            if finish::is_failure(&word) {
-                return Ok(Some(error::bad_upstream("the upstream broke off its answer")));
+            if let Some(failure) = finish::failure(&word) {
+                return Ok(Some(failure));
             }
             choice.finish = Some(word.decode().into_owned());
         }
