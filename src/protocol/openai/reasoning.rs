@@ -206,15 +206,27 @@ pub(super) fn is_google(opaque: &Opaque<'_>) -> bool {
     opaque.provider == Provider::Gemini
 }
 
-/// Writes reasoning into an assistant message of a request, for servers that want it back.
-pub(super) fn write_replay(parts: &[&Part<'_>], replay: bool, losses: &mut Losses, w: &mut Writer<'_>) {
+/// What goes back in place of reasoning that is not there: Kimi takes an empty text for none.
+pub(super) fn stand_in(model: &str) -> &'static str {
+    let model = model.to_ascii_lowercase();
+    if model.contains("kimi") || model.contains("moonshot") { " " } else { "" }
+}
+
+/// Writes reasoning into an assistant message of a request, for servers that want it back. They refuse calls without
+/// any: there `replay` stands in for it.
+pub(super) fn write_replay(
+    parts: &[&Part<'_>],
+    replay: Option<&str>,
+    losses: &mut Losses,
+    w: &mut Writer<'_>,
+) {
     let mut text = Str::EMPTY;
     let mut details = Vec::new();
     for part in parts {
         let PartKind::Reasoning { text: more, redacted } = &part.kind else { continue };
         let own = part.opaque.as_ref().is_none_or(|o| o.provider == Provider::None);
-        if !replay || !own || *redacted {
-            losses.drop(if replay { "reasoning.foreign" } else { "reasoning" });
+        if replay.is_none() || !own || *redacted {
+            losses.drop(if replay.is_some() { "reasoning.foreign" } else { "reasoning" });
             continue;
         }
         text.push(more);
@@ -224,6 +236,10 @@ pub(super) fn write_replay(parts: &[&Part<'_>], replay: bool, losses: &mut Losse
     }
     if !text.is_empty() {
         w.key("reasoning_content").string(&text);
+    } else if let Some(stand_in) = replay
+        && parts.iter().any(|part| matches!(part.kind, PartKind::ToolCall { .. }))
+    {
+        w.key("reasoning_content").text(stand_in);
     }
     if details.iter().any(|(text, opaque)| carried(opaque, text).is_some()) {
         w.key("reasoning_details").begin_array();

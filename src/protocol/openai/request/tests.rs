@@ -277,6 +277,40 @@ fn t116_reasoning_alone_is_no_message_and_goes_back_only_where_it_is_wanted() {
     assert_eq!(lost, "drop:reasoning, drop:reasoning.foreign");
 }
 
+/// DeepSeek and Kimi answer 400 to every later turn if calls stand there without the reasoning that led to them.
+#[test]
+fn t116_calls_of_others_are_taken_where_reasoning_is_wanted_back() {
+    let foreign = Part {
+        kind: PartKind::Reasoning { text: "hm".into(), redacted: false },
+        cache: None,
+        opaque: Some(Opaque::new(Provider::Anthropic, OpaqueKind::Signature, "sig".into())),
+    };
+    let request = Request {
+        turns: vec![
+            user("a"),
+            turn(Role::Assistant, vec![foreign, call("a", "f")]),
+            turn(Role::User, vec![result("a", vec![], false)]),
+            turn(Role::Assistant, vec![call("b", "f")]),
+            turn(Role::User, vec![result("b", vec![], false)]),
+            turn(Role::Assistant, vec![Part::text("t")]),
+            user("b"),
+        ],
+        ..Request::default()
+    };
+    for (model, stands_in) in
+        [("deepseek-chat", ""), ("moonshotai/Kimi-K2-Thinking", " "), ("moonshot-v1-8k", " "), ("glm-5", "")]
+    {
+        let replay = Dialect { reasoning_replay: true, ..Dialect::default() };
+        let target = Target { dialect: replay, ..Target::new(model) };
+        let (sent, _) = send(&request, Protocol::Anthropic, &target).unwrap();
+        assert_eq!(sent["messages"][1]["reasoning_content"], stands_in, "{model}");
+        assert_eq!(sent["messages"][3]["reasoning_content"], stands_in, "{model}");
+        assert!(sent["messages"][5].get("reasoning_content").is_none(), "{model}: nothing was called");
+    }
+    let (sent, _) = from_anthropic(&request);
+    assert!(!sent.to_string().contains("reasoning_content"), "OpenAI does not know the member");
+}
+
 #[test]
 fn t080_names_are_fitted_everywhere() {
     let request = Request {

@@ -167,7 +167,9 @@ impl Encoder<'_> {
         if !refusal.is_empty() {
             w.key("refusal").string(&refusal);
         }
-        reasoning::write_replay(parts, self.target.dialect.reasoning_replay, self.losses, w);
+        let dialect = &self.target.dialect;
+        let replay = dialect.reasoning_replay.then(|| reasoning::stand_in(self.target.model));
+        reasoning::write_replay(parts, replay, self.losses, w);
         self.message_signature(&texts, w);
         if let Some(audio) = audio {
             w.key("audio").raw(audio);
