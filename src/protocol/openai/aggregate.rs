@@ -3,7 +3,7 @@
 
 use crate::protocol::canonical::ErrorView;
 use crate::protocol::json::{self, Error, Kind, Lists, Object, Raw, Reader, Str, Writer, string_from_utf8};
-use crate::protocol::openai::calls::{Call, Fragment, locate};
+use crate::protocol::openai::calls::{Call, Fragment, Place, locate};
 use crate::protocol::openai::error;
 use crate::protocol::sse;
 
@@ -65,6 +65,7 @@ struct ChoiceFold {
     members: Object,
     message: Fold,
     calls: Vec<CallFold>,
+    place: Place,
     function: Option<Fold>,
     details: Vec<(u64, String, Fold)>,
     lists: Lists,
@@ -206,7 +207,10 @@ impl ChoiceFold {
         match (key, value.peek()?) {
             // The role is repeated by some servers.
             ("role", _) if self.message.members.get("role").is_some() => value.skip(),
-            ("tool_calls", Kind::Array) => value.array(|value| self.call(value)),
+            ("tool_calls", Kind::Array) => {
+                self.place.next_list();
+                value.array(|value| self.call(value))
+            }
             ("tool_calls" | "function_call", Kind::Null) => value.skip(),
             ("function_call", Kind::Object) => {
                 let function = self.function.get_or_insert_default();
@@ -267,11 +271,12 @@ impl ChoiceFold {
             id: id.as_escaped(),
             name: name.as_escaped(),
             arguments: arguments.as_escaped(),
+            place: self.place.next(),
         };
         let at = match locate(self.calls.iter().map(|fold| &fold.call), &fragment) {
             Some(at) => at,
             None => {
-                self.calls.push(CallFold { call: Call::new(index), ..CallFold::default() });
+                self.calls.push(CallFold { call: Call::new(&fragment), ..CallFold::default() });
                 self.calls.len() - 1
             }
         };

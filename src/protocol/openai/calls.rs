@@ -19,6 +19,29 @@ pub(super) struct Fragment<'f> {
     pub name: &'f str,
     /// The piece of arguments, escaped; empty if absent.
     pub arguments: &'f str,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// In which list an entry stands, counted from 1, and where in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    list: u64,
+    at: usize,
+}
+
+impl Place {
+    /// A new list has come: what stands for all of it.
+    pub(super) fn next_list(&mut self) {
+        *self = Place { list: self.list + 1, at: 0 };
+    }
+
+    /// The place of the next entry.
+    pub(super) fn next(&mut self) -> Place {
+        let place = *self;
+        self.at += 1;
+        place
+    }
 }
 
 /// What is known of a call that has begun. Strings are kept escaped.
@@ -32,13 +55,17 @@ pub(super) struct Call {
     pub name: String,
     /// All arguments so far.
     pub arguments: String,
+    /// Where its first fragment stood.
+    begun: Place,
+    /// The list with its last fragment.
+    last_list: u64,
     scan: Scan,
 }
 
 impl Call {
-    /// A call whose first fragment has this index.
-    pub(super) fn new(index: Option<u64>) -> Self {
-        Call { index, ..Call::default() }
+    /// A call with this first fragment, which it does not take.
+    pub(super) fn new(fragment: &Fragment<'_>) -> Self {
+        Call { index: fragment.index, begun: fragment.place, ..Call::default() }
     }
 
     /// Whether the arguments are one whole JSON object or list.
@@ -48,6 +75,7 @@ impl Call {
 
     /// Takes over id and name of a fragment. The first id wins; a name grows only until arguments come.
     pub(super) fn identify(&mut self, fragment: &Fragment<'_>) {
+        self.last_list = fragment.place.list;
         if self.id.is_empty() {
             self.id.push_str(fragment.id);
         }
@@ -73,22 +101,37 @@ pub(super) fn locate<'c>(
     calls: impl DoubleEndedIterator<Item = &'c Call> + ExactSizeIterator + Clone,
     fragment: &Fragment<'_>,
 ) -> Option<usize> {
-    let (at, call) = match fragment.index {
-        Some(index) => calls.enumerate().rev().find(|(_, call)| call.index == Some(index))?,
-        None if !fragment.id.is_empty() => {
-            calls.enumerate().rev().find(|(_, call)| call.id == fragment.id)?
-        }
-        None => calls.enumerate().next_back()?,
-    };
     let named = !fragment.name.is_empty();
+    let calls = calls.enumerate();
+    let (at, call) = match fragment.index {
+        Some(index) => continued(calls.filter(|(_, call)| call.index == Some(index)), fragment)?,
+        None if !fragment.id.is_empty() => calls.rev().find(|(_, call)| call.id == fragment.id)?,
+        None => continued(calls, fragment)?,
+    };
     // A different id alone is no new call: some servers mint one per delta.
     let other_id = named && !fragment.id.is_empty() && !call.id.is_empty() && fragment.id != call.id;
+    let is_other =
+        fragment.name != call.name || !fragment.arguments.is_empty() && fragment.arguments != call.arguments;
     let begins_anew = named
         && fragment.id.is_empty()
-        && !fragment.arguments.is_empty()
-        && call.is_complete()
-        && fragment.arguments != call.arguments;
+        && (call.last_list == fragment.place.list || call.is_complete() && is_other);
     (!other_id && !begins_anew).then_some(at)
+}
+
+/// Which of the calls that the fragment may belong to has its id or is at its place; the last one if none.
+fn continued<'c>(
+    mut calls: impl DoubleEndedIterator<Item = (usize, &'c Call)> + Clone,
+    fragment: &Fragment<'_>,
+) -> Option<(usize, &'c Call)> {
+    let last = calls.clone().next_back()?;
+    let place = Place { list: last.1.begun.list, ..fragment.place };
+    // Arguments alone do not follow a whole.
+    let takes = |call: &Call| !call.is_complete() || !fragment.name.is_empty();
+    let has_id = |call: &Call| !fragment.id.is_empty() && call.id == fragment.id;
+    if let Some(found) = calls.clone().rfind(|(_, call)| has_id(call)) {
+        return Some(found);
+    }
+    calls.find(|(_, call)| call.begun == place && takes(call)).or(Some(last))
 }
 
 /// Finds the end of a JSON value in pieces of an escaped JSON string, without unescaping it.
@@ -185,12 +228,13 @@ mod tests {
     use super::*;
 
     fn fragment<'f>(index: Option<u64>, id: &'f str, name: &'f str, arguments: &'f str) -> Fragment<'f> {
-        Fragment { index, id, name, arguments }
+        Fragment { index, id, name, arguments, place: Place { list: 2, at: 0 } }
     }
 
     fn begun(index: Option<u64>, id: &str, name: &str, arguments: &str) -> Call {
-        let mut call = Call { index, ..Call::default() };
-        call.identify(&fragment(index, id, name, ""));
+        let first = Fragment { place: Place { list: 1, at: 0 }, ..fragment(index, id, name, "") };
+        let mut call = Call::new(&first);
+        call.identify(&first);
         call.extend(arguments);
         call
     }
@@ -207,6 +251,11 @@ mod tests {
         assert_eq!(find(fragment(None, "c", "g", "")), None);
         assert_eq!(find(fragment(None, "", "", "")), Some(0));
         assert_eq!(find(fragment(Some(0), "", "g", r#"{\"x\":1}"#)), None, "whole calls without ids");
+        let calls = [begun(Some(0), "a", "f", ""), begun(Some(0), "b", "f", "")];
+        for (at, id) in ["a", "b"].into_iter().enumerate() {
+            let found = locate(calls.iter(), &fragment(Some(0), id, "", "x"));
+            assert_eq!(found, Some(at), "an id says more than an index");
+        }
     }
 
     #[test]

@@ -9,4 +9,4 @@ pub(crate) use decode::Decoder;
 pub(crate) use encode::Encoder;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::protocol::openai::stream::tests::UNNUMBERED_CALLS;
 
 fn fold(events: &[&str]) -> Result<Value, ErrorView> {
     let mut aggregator = Aggregator::default();
@@ -47,6 +48,25 @@ fn calls_fold_by_their_number_and_lose_it() {
             {"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1}"},"extra_content":{"google":{"thought_signature":"s"}}},
             {"id":"b","type":"custom","custom":{"name":"g","input":"ls"}}]})
     );
+}
+
+#[test]
+fn t045_t094_parallel_calls_without_ids_fold_apart() {
+    for (deltas, meant) in UNNUMBERED_CALLS {
+        let chunk = |delta: &&str| format!(r#"{{"id":"c","choices":[{{"index":0,"delta":{delta}}}]}}"#);
+        let mut chunks: Vec<String> = deltas.iter().map(chunk).collect();
+        chunks.push(r#"{"id":"c","choices":[{"index":0,"finish_reason":"tool_calls"}]}"#.to_owned());
+        let folded = fold(&chunks.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let calls = folded["choices"][0]["message"]["tool_calls"].as_array().unwrap();
+        let told: Vec<_> = calls
+            .iter()
+            .map(|call| {
+                let function = &call["function"];
+                (function["name"].as_str().unwrap(), function["arguments"].as_str().unwrap())
+            })
+            .collect();
+        assert_eq!(told, meant, "{deltas:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::protocol::canonical::{
     self, Citation, Event, Media, MediaSource, Opaque, PartHeader, PartMeta, Sequencer,
 };
 use crate::protocol::json::{Error, Reader, Str};
-use crate::protocol::openai::calls::{Call, CallIds, Fragment, locate};
+use crate::protocol::openai::calls::{Call, CallIds, Fragment, Place, locate};
 use crate::protocol::openai::finish::{self, Seen};
 use crate::protocol::openai::response::{Logprobs, OURS, images, listed_content};
 use crate::protocol::openai::think_tags::{Piece, ThinkTags};
@@ -60,6 +60,8 @@ pub(super) struct ChoiceState {
     /// Key of the part begun last.
     last_key: u32,
     calls: Vec<OpenCall>,
+    /// Where the next entry of calls stands.
+    place: Place,
     /// Sources wait for the end of the text: some servers send them before it.
     citations: Vec<Citation<'static>>,
     /// Tokens wait for the text that they make: one may be a piece of a character (T005).
@@ -77,6 +79,7 @@ impl ChoiceState {
             running: None,
             last_key: 0,
             calls: Vec::new(),
+            place: Place::default(),
             citations: Vec::new(),
             logprobs: Logprobs::default(),
             think_tags: ThinkTags::new(has_think_tags),
@@ -132,9 +135,11 @@ impl ChoiceState {
             images(&mut list)?.iter().for_each(|image| self.image(image, shared, sink));
         }
         if let Some(mut list) = delta.calls {
+            self.place.next_list();
             list.lenient_array(|value| self.call_entry(value, shared, sink))?;
         }
         if let Some(mut function) = delta.function {
+            self.place.next_list();
             self.call_entry(&mut function, shared, sink)?;
         }
         Ok(())
@@ -283,13 +288,14 @@ impl ChoiceState {
             id: delta.id.as_escaped(),
             name: delta.name.as_escaped(),
             arguments: delta.arguments.as_escaped(),
+            place: self.place.next(),
         };
         let at = match locate(self.calls.iter().map(|open| &open.call), &fragment) {
             Some(at) => at,
             None => {
                 self.flush(shared, sink);
                 let key = self.begin(shared, sink);
-                let call = Call::new(delta.index);
+                let call = Call::new(&fragment);
                 let (custom, signature) = (delta.custom, None);
                 self.calls.push(OpenCall { call, key, custom, started: false, ended: false, signature });
                 self.calls.len() - 1

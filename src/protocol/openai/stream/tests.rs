@@ -185,6 +185,82 @@ fn t045_t094_calls_of_every_server_are_told_apart() {
     assert_eq!(calls(&collect(&pieces).unwrap()), [call("a", "read_file", "{}")]);
 }
 
+/// Servers that give their calls neither ids nor numbers of their own: the deltas, and the calls that are meant.
+pub(in super::super) const UNNUMBERED_CALLS: [(&[&str], &[(&str, &str)]); 8] = [
+    (
+        &[
+            r#"{"tool_calls":[{"function":{"name":"f","arguments":""}},{"function":{"name":"g","arguments":""}}]}"#,
+        ],
+        &[("f", ""), ("g", "")],
+    ),
+    (
+        &[r#"{"tool_calls":[{"index":0,"function":{"name":"f"}},{"index":0,"function":{"name":"f"}}]}"#],
+        &[("f", ""), ("f", "")],
+    ),
+    (
+        &[
+            r#"{"tool_calls":[{"function":{"name":"f","arguments":"{\"x\":1}"}},{"function":{"name":"f","arguments":"{\"x\":1}"}}]}"#,
+        ],
+        &[("f", r#"{"x":1}"#), ("f", r#"{"x":1}"#)],
+    ),
+    (
+        &[
+            r#"{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}},{"index":0,"function":{"name":"g","arguments":"{}"}}]}"#,
+        ],
+        &[("f", "{}"), ("g", "{}")],
+    ),
+    // Their arguments follow at their places.
+    (
+        &[
+            r#"{"tool_calls":[{"function":{"name":"f"}},{"function":{"name":"g"}}]}"#,
+            r#"{"tool_calls":[{"function":{"arguments":"{\"x\""}},{"function":{"arguments":"{\"y\""}}]}"#,
+            r#"{"tool_calls":[{"function":{"arguments":":1}"}},{"function":{"arguments":":2}"}}]}"#,
+        ],
+        &[("f", r#"{"x":1}"#), ("g", r#"{"y":2}"#)],
+    ),
+    // A copy of it all at the end is no more than that.
+    (
+        &[
+            r#"{"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"}}]}"#,
+            r#"{"tool_calls":[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"g","arguments":"{}"}}]}"#,
+        ],
+        &[("f", "{}"), ("g", "{}")],
+    ),
+    // One after another, with the same arguments, or with a name first.
+    (
+        &[
+            r#"{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}"#,
+            r#"{"tool_calls":[{"function":{"name":"g","arguments":"{}"}}]}"#,
+        ],
+        &[("f", "{}"), ("g", "{}")],
+    ),
+    (
+        &[
+            r#"{"tool_calls":[{"index":0,"function":{"name":"f","arguments":"{}"}}]}"#,
+            r#"{"tool_calls":[{"index":0,"function":{"name":"g","arguments":""}}]}"#,
+            r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"y\":2}"}}]}"#,
+        ],
+        &[("f", "{}"), ("g", r#"{"y":2}"#)],
+    ),
+];
+
+#[test]
+fn t045_t094_parallel_calls_without_ids_stay_apart() {
+    for (deltas, meant) in UNNUMBERED_CALLS {
+        let told = calls(&collect(&stream(deltas, r#""tool_calls""#)).unwrap());
+        let told: Vec<_> = told.iter().map(|(_, name, json)| (name.as_str(), json.as_str())).collect();
+        let meant: Vec<_> =
+            meant.iter().map(|(name, json)| (*name, if json.is_empty() { "{}" } else { *json })).collect();
+        assert_eq!(told, meant, "{deltas:?}");
+    }
+}
+
+#[test]
+fn a_call_told_in_both_spellings_of_the_protocol_is_one() {
+    let both = r#"{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}],"function_call":{"name":"f","arguments":"{}"}}"#;
+    assert_eq!(calls(&collect(&stream(&[both], r#""tool_calls""#)).unwrap()).len(), 1);
+}
+
 #[test]
 fn a_whole_call_ends_when_the_next_begins_and_not_with_the_stream() {
     let mut decoder = Decoder::new(&Dialect::default(), 7);
