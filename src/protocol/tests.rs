@@ -433,3 +433,30 @@ fn t060_a_call_that_mistrals_window_cut_off_is_run_by_nobody() {
     assert!(!whole.to_string().contains("functionCall"), "{whole}");
     assert_eq!(whole["candidates"][0]["finishReason"], "MAX_TOKENS");
 }
+
+/// Gemini refuses the next turn without them (T100).
+#[test]
+fn t103_signatures_that_follow_their_calls_are_kept() {
+    let signed = |name: &str, state: &str| json!({"functionCall": {"name": name, "args": {"x": 1}}, "thoughtSignature": state});
+    let parts = [signed("f", "Zmlyc3Q="), signed("g", "c2Vjb25k")];
+    let native = json!({"responseId": "r", "modelVersion": "m",
+        "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]});
+    let chunks = stream(Protocol::OpenAi, Protocol::Gemini, &sse_of(Protocol::Gemini, &[native]));
+    let own = sse_of(Protocol::OpenAi, &chunks).replace("data: null", "data: [DONE]");
+    let state = |value: &str| json!({"google": {"thought_signature": value}});
+    let call = |index: u8, id: &str, name: &str| json!({"tool_calls": [{"index": index, "id": id, "function": {"name": name, "arguments": r#"{"x":1}"#}}]});
+    let late =
+        |index: u8, value: &str| json!({"tool_calls": [{"index": index, "extra_content": state(value)}]});
+    let googles = chat_chunks(
+        &[call(0, "a", "f"), late(0, "Zmlyc3Q="), call(1, "b", "g"), late(1, "c2Vjb25k")],
+        "tool_calls",
+        &Value::Null,
+    );
+    for chunks in [own, googles] {
+        let events = stream(Protocol::Gemini, Protocol::OpenAi, &chunks);
+        let parts = events.iter().filter_map(|event| event["candidates"][0]["content"]["parts"].as_array());
+        let calls: Vec<_> = parts.flatten().filter(|part| part["functionCall"].is_object()).collect();
+        let told: Vec<_> = calls.iter().map(|part| &part["thoughtSignature"]).collect();
+        assert_eq!(told, ["Zmlyc3Q=", "c2Vjb25k"], "{chunks}");
+    }
+}

@@ -45,6 +45,7 @@ struct OpenCall {
     custom: bool,
     started: bool,
     ended: bool,
+    /// State that came before its start.
     signature: Option<Opaque<'static>>,
 }
 
@@ -303,7 +304,7 @@ impl ChoiceState {
         };
         let Some(open) = self.calls.get_mut(at) else { return Ok(()) };
         if let Some(signature) = delta.signature {
-            open.signature = Some(signature.into_owned());
+            open.sign(signature, self.index, shared);
         }
         open.call.identify(&fragment);
         open.extend(&delta.arguments, self.index, shared, sink);
@@ -362,8 +363,14 @@ impl OpenCall {
         }
         let delta = canonical::Delta::Arguments(arguments.borrowed());
         shared.sequencer.delta(choice, &self.key, delta, sink);
-        if let Some(opaque) = self.signature.take() {
+    }
+
+    /// Takes state, which may come in any delta of the call (T103).
+    fn sign(&mut self, opaque: Opaque<'_>, choice: u32, shared: &mut Shared) {
+        if self.started {
             shared.sequencer.meta(choice, &self.key, PartMeta { opaque });
+        } else {
+            self.signature = Some(opaque.into_owned());
         }
     }
 
