@@ -4,7 +4,7 @@
 use crate::protocol::canonical::ErrorView;
 use crate::protocol::json::{self, Error, Kind, Lists, Object, Raw, Reader, Str, Writer, string_from_utf8};
 use crate::protocol::openai::calls::{Call, Fragment, Place, locate};
-use crate::protocol::openai::error;
+use crate::protocol::openai::{calls, error};
 use crate::protocol::sse;
 
 /// More choices than OpenAI's own limit of `n` are not folded.
@@ -37,17 +37,18 @@ impl Fold {
                 }
                 value.skip()?;
             }
-            (Some(name), Kind::String) => {
-                let piece = value.string()?;
-                self.members.set(key, "\"\"");
-                match self.grown.iter_mut().find(|(known, _)| known == name) {
-                    Some((_, text)) => text.push_str(piece.as_escaped()),
-                    None => self.grown.push((name, piece.as_escaped().to_owned())),
-                }
-            }
+            (Some(name), Kind::String) => self.grow(name, &value.string()?),
             _ => self.members.set(key, value.raw()?.as_str()),
         }
         Ok(())
+    }
+
+    fn grow(&mut self, name: &'static str, piece: &Str<'_>) {
+        self.members.set(name, "\"\"");
+        match self.grown.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, text)) => text.push_str(piece.as_escaped()),
+            None => self.grown.push((name, piece.as_escaped().to_owned())),
+        }
     }
 
     /// The object, whole.
@@ -214,7 +215,13 @@ impl ChoiceFold {
             ("tool_calls" | "function_call", Kind::Null) => value.skip(),
             ("function_call", Kind::Object) => {
                 let function = self.function.get_or_insert_default();
-                value.object(|key, value| function.member(key, value, &["arguments"]))
+                value.object(|key, value| match (key, value.peek()?) {
+                    ("arguments", Kind::Object) => {
+                        function.grow("arguments", &calls::arguments(value)?.unwrap_or_default());
+                        Ok(())
+                    }
+                    _ => function.member(key, value, &["arguments"]),
+                })
             }
             ("reasoning_details", Kind::Array) => value.array(|value| self.detail(value)),
             ("annotations" | "images" | "content", Kind::Array) => self.lists.extend(key, value),
@@ -257,7 +264,7 @@ impl ChoiceFold {
                 "function" | "custom" => value.lenient_object(|key, value| {
                     match key {
                         "name" => name = value.lenient_string()?.unwrap_or_default(),
-                        "arguments" | "input" => arguments = value.lenient_string()?.unwrap_or_default(),
+                        "arguments" | "input" => arguments = calls::arguments(value)?.unwrap_or_default(),
                         _ => {}
                     }
                     Ok::<_, Error>(())

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use crate::protocol::canonical::{IdSource, derived_id};
-use crate::protocol::json::Str;
+use crate::protocol::json::{Error, Kind, Reader, Str};
 
 /// One entry of `delta.tool_calls`, as far as it tells calls apart.
 #[derive(Clone, Copy, Debug)]
@@ -189,6 +189,14 @@ impl Scan {
             }
             _ => {}
         }
+    }
+}
+
+/// Reads the arguments of a call. Some servers send the object itself instead of its text.
+pub(super) fn arguments<'a>(value: &mut Reader<'a>) -> Result<Option<Str<'a>>, Error> {
+    match value.peek()? {
+        Kind::Object => Ok(Some(Str::escape(value.raw()?.into_text()))),
+        _ => value.lenient_string(),
     }
 }
 

@@ -69,6 +69,19 @@ fn t045_t094_parallel_calls_without_ids_fold_apart() {
     }
 }
 
+/// Some servers send the object itself instead of its text.
+#[test]
+fn t061_arguments_that_are_no_text_fold_into_it() {
+    let folded = fold(&[
+        r#"{"id":"c","choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":{"x": 1.10}}}]}}]}"#,
+        r#"{"id":"c","choices":[{"delta":{"function_call":{"name":"g","arguments":{"y": "\u00e9\n"}}},"finish_reason":"tool_calls"}]}"#,
+    ])
+    .unwrap();
+    let message = &folded["choices"][0]["message"];
+    assert_eq!(message["tool_calls"][0]["function"], json!({"name":"f","arguments":r#"{"x": 1.10}"#}));
+    assert_eq!(message["function_call"], json!({"name":"g","arguments":r#"{"y": "\u00e9\n"}"#}));
+}
+
 #[test]
 fn reasoning_details_grow_by_index() {
     let folded = fold(&[

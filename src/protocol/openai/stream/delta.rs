@@ -2,7 +2,7 @@
 
 use crate::protocol::canonical::Opaque;
 use crate::protocol::json::{Error, Kind, Reader, Str};
-use crate::protocol::openai::reasoning;
+use crate::protocol::openai::{calls, reasoning};
 
 /// What a chunk brings of one choice.
 #[derive(Debug, Default)]
@@ -70,11 +70,7 @@ impl<'a> CallDelta<'a> {
             "index" => self.index = value.lenient_u64()?,
             "id" => self.id = value.lenient_string()?.unwrap_or_default(),
             "name" => self.name = value.lenient_string()?.unwrap_or_default(),
-            // Some servers send the object itself instead of its text.
-            "arguments" if value.peek()? == Kind::Object => {
-                self.arguments = Str::escape(value.raw()?.into_text());
-            }
-            "arguments" | "input" => self.arguments = value.lenient_string()?.unwrap_or_default(),
+            "arguments" | "input" => self.arguments = calls::arguments(value)?.unwrap_or_default(),
             "function" => value.lenient_object(|key, value| self.member(key, value))?,
             "custom" => {
                 self.custom = true;
