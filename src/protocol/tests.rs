@@ -460,3 +460,22 @@ fn t103_signatures_that_follow_their_calls_are_kept() {
         assert_eq!(told, ["Zmlyc3Q=", "c2Vjb25k"], "{chunks}");
     }
 }
+
+#[test]
+fn t035_t103_a_signature_of_geminis_without_words_makes_no_empty_message() {
+    let parts =
+        json!([{"functionCall": {"name": "f", "args": {}}}, {"text": "", "thoughtSignature": "c2ln"}]);
+    let native = json!({"responseId": "r", "modelVersion": "m",
+        "candidates": [{"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]});
+    let events = stream(
+        Protocol::Responses,
+        Protocol::Gemini,
+        &sse_of(Protocol::Gemini, std::slice::from_ref(&native)),
+    );
+    let streamed = &events.last().unwrap()["response"]["output"];
+    let whole = &document(Protocol::Responses, Protocol::Gemini, &native)["output"];
+    for output in [streamed, whole] {
+        let types: Vec<_> = output.as_array().unwrap().iter().map(|item| &item["type"]).collect();
+        assert_eq!(types, ["function_call", "reasoning"], "{output}");
+    }
+}

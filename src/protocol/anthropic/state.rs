@@ -7,11 +7,9 @@
 use std::collections::HashSet;
 
 use crate::protocol::Protocol;
+use crate::protocol::canonical::envelope::TEXT;
 use crate::protocol::canonical::{Opaque, OpaqueKind, Provider, derived_id, envelope};
 use crate::protocol::json::Str;
-
-/// What the envelope of a signature on visible text is bound to; no call has such an id.
-const TEXT: &str = "text:";
 
 /// The `signature` of a thinking block; `None` if the block has none.
 pub(super) fn signature(

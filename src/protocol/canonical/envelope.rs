@@ -20,6 +20,9 @@ use crate::protocol::json::Str;
 
 const MAGIC: [u8; 2] = [0xa1, 0x9e];
 
+/// The item that the envelope of a signature on visible text names; no call has such an id.
+pub(in crate::protocol) const TEXT: &str = "text:";
+
 /// Versions without and with a family of models.
 const WITHOUT_FAMILY: u8 = 1;
 const WITH_FAMILY: u8 = 2;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::content;
 use super::tools::Toolbox;
-use crate::protocol::canonical::envelope::{self, Opened};
+use crate::protocol::canonical::envelope::{self, Opened, TEXT};
 use crate::protocol::canonical::{Opaque, OpaqueKind, Part, PartKind, Provider, Role, SystemBlock, Turn};
 use crate::protocol::json::{Kind, Later, Raw, Reader, Str};
 use crate::protocol::responses::item::{arguments, flat_name, reasoning_text};
@@ -274,6 +274,13 @@ impl<'a> Conversation<'a> {
                     ..Opaque::new(Provider::OpenAi, OpaqueKind::EncryptedContent, item.encrypted)
                 };
                 self.push(Role::Assistant, reasoning_part(text, Some(opaque)));
+            }
+            // A signature of a text without words (T103).
+            Some(Opened { opaque, .. })
+                if text.is_empty() && opaque.item_id.as_ref().is_some_and(|id| *id == TEXT) =>
+            {
+                let opaque = Some(Opaque { item_id: None, ..opaque });
+                self.push(Role::Assistant, Part { opaque, ..Part::text(Str::EMPTY) });
             }
             Some(opened) if opened.matches(&text) => {
                 self.push(Role::Assistant, reasoning_part(text, Some(opened.opaque)));

@@ -38,6 +38,8 @@ pub(crate) struct Encoder {
     /// Number of the open item, or of the next one.
     index: u64,
     open: Open,
+    /// Whether the text that has begun last is a refusal.
+    refuses: bool,
     /// Call ids of this answer: two calls must not share one (T092).
     call_ids: HashSet<String>,
     usage: Usage,
@@ -66,6 +68,7 @@ impl Encoder {
             output: Vec::new(),
             index: 0,
             open: Open::Nothing,
+            refuses: false,
             call_ids: HashSet::new(),
             usage: Usage::default(),
             finish: None,
@@ -118,8 +121,8 @@ impl Encoder {
 
     fn part_start(&mut self, header: &PartHeader<'_>, out: &mut Vec<u8>) {
         match header {
-            PartHeader::Text => self.open_text(false, out),
-            PartHeader::Refusal => self.open_text(true, out),
+            PartHeader::Text => self.promise_text(false, out),
+            PartHeader::Refusal => self.promise_text(true, out),
             PartHeader::Reasoning | PartHeader::Redacted => self.open_reasoning(None, out),
             PartHeader::ToolCall { id, name, custom } => self.open_call(id, name, *custom, out),
             PartHeader::Media { mime } => self.open_image(mime, out),
@@ -134,6 +137,10 @@ impl Encoder {
     }
 
     fn delta(&mut self, delta: &Delta<'_>, out: &mut Vec<u8>) {
+        let is_promised = matches!(self.open, Open::Promise(_) | Open::Message(Message { part: None, .. }));
+        if is_promised && !delta.is_empty() {
+            self.open_text(out);
+        }
         match (delta, &mut self.open) {
             (Delta::Text(text), Open::Message(Message { part: Some(part), .. })) => {
                 let text = text.as_escaped().as_bytes();
@@ -172,6 +179,7 @@ impl Encoder {
             Open::Call(call) => call.opaque = Some(opaque),
             // State on visible text travels in an empty reasoning item after it (1.8, carriers).
             Open::Message(message) => message.opaque = Some(opaque),
+            Open::Promise(promised) => *promised = Some(opaque),
             Open::Image(_) | Open::Nothing => {}
         }
     }
@@ -194,6 +202,7 @@ impl Encoder {
     fn close(&mut self, out: &mut Vec<u8>) {
         match &self.open {
             Open::Nothing => {}
+            Open::Promise(_) => self.close_promise(out),
             Open::Message(_) => self.close_message(out),
             Open::Reasoning(_) => self.close_reasoning(out),
             Open::Call(_) => self.close_call(true, out),
@@ -244,7 +253,7 @@ impl Encoder {
             && !self.spoke
             && let Some(words) = finish.explanation.as_ref().filter(|words| !words.is_empty())
         {
-            self.open_text(true, out);
+            self.promise_text(true, out);
             self.delta(&Delta::Text(words.borrowed()), out);
         }
         self.close(out);

@@ -9,6 +9,8 @@ use crate::protocol::responses::native::Native;
 pub(super) enum Open {
     #[default]
     Nothing,
+    /// A text or a refusal that has said nothing yet, and its state: without words it is no message (T035).
+    Promise(Option<Opaque<'static>>),
     Message(Message),
     Reasoning(Reasoning),
     Call(Call),

@@ -15,7 +15,7 @@ use super::{Decoder, Encoder};
 use crate::protocol::canonical::envelope::open;
 use crate::protocol::canonical::{
     Citation, Collector, Delta, ErrorView, Event, Exchange, FaultKind, Finish, FinishReason, Opaque,
-    OpaqueKind, PartHeader, PartMeta, Provider, Request, Usage,
+    OpaqueKind, PartHeader, PartKind, PartMeta, Provider, Request, Usage,
 };
 use crate::protocol::json::{Raw, Str};
 use crate::protocol::{Protocol, sse};
@@ -212,13 +212,14 @@ fn the_minimal_stream_is_byte_for_byte_as_specified() {
     }
     out.clear();
     encoder.event(&script[1], &mut out);
-    let opened = String::from_utf8(out.clone()).unwrap();
-    let id = opened.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
-    assert!(id.starts_with("msg_") && id.len() == 52);
-    out.clear();
+    assert!(out.is_empty(), "nothing has been said yet");
     encoder.event(&script[2], &mut out);
+    let told = String::from_utf8(out).unwrap();
+    let id = told.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    assert!(id.starts_with("msg_") && id.len() == 52);
+    let said = told.find("event: response.output_text.delta").unwrap();
     assert_eq!(
-        String::from_utf8(out).unwrap(),
+        &told[said..],
         format!(
             "event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"sequence_number\":4,\
              \"item_id\":\"{id}\",\"output_index\":0,\"content_index\":0,\"delta\":\"Hi\",\"logprobs\":[]}}\n\n"
@@ -347,6 +348,41 @@ fn t100_a_signed_call_goes_out_after_its_state_and_comes_back_with_it() {
     let parts: Vec<_> = request.turns.iter().flat_map(|turn| &turn.parts).collect();
     assert_eq!(parts.len(), 2);
     assert!(parts.iter().all(|part| part.opaque.as_ref().is_some_and(|o| o.value == "sig")));
+}
+
+/// An empty message is an answer to those who look at the last one, and refused by some when it comes back.
+#[test]
+fn t035_t103_a_signature_without_words_is_no_message_and_comes_back() {
+    let mut script = vec![start()];
+    script.extend(text_part(0, made("call_a", "f"), &["{}"]));
+    let mut silent = text_part(1, PartHeader::Text, &[]);
+    silent.insert(1, signed(1, Provider::Gemini));
+    script.extend(silent);
+    script.extend(finish(FinishReason::ToolCalls));
+    let events = encode(&exchange(Protocol::Gemini), &script);
+    let output = events.last().unwrap()["response"]["output"].clone();
+    let types: Vec<_> = output.as_array().unwrap().iter().map(|item| &item["type"]).collect();
+    assert_eq!(types, ["function_call", "reasoning"]);
+    let body = json!({"model": "m", "input": output}).to_string();
+    let request = request::decode(&body).unwrap();
+    let last = request.turns.last().and_then(|turn| turn.parts.last()).unwrap();
+    assert!(matches!(&last.kind, PartKind::Text { text } if text.is_empty()), "{last:?}");
+    let state = last.opaque.as_ref().unwrap();
+    assert!(state.value == "sig" && state.item_id.is_none(), "{state:?}");
+    // Behind words it is theirs, and a text that says nothing at all is none.
+    let mut script = vec![start()];
+    script.extend(text_part(0, PartHeader::Text, &["Hi"]));
+    script.extend(text_part(1, PartHeader::Refusal, &[]));
+    let mut silent = text_part(2, PartHeader::Text, &[]);
+    silent.insert(1, signed(2, Provider::Gemini));
+    script.extend(silent);
+    script.extend(text_part(3, PartHeader::Text, &[]));
+    script.extend(finish(FinishReason::Stop));
+    let events = encode(&exchange(Protocol::Gemini), &script);
+    let output = &events.last().unwrap()["response"]["output"];
+    assert_eq!((&output[0]["type"], &output[1]["type"]), (&json!("message"), &json!("reasoning")));
+    assert_eq!(output[0]["content"].as_array().unwrap().len(), 1, "{output}");
+    assert!(output.get(2).is_none(), "{output}");
 }
 
 #[test]

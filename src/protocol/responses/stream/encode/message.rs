@@ -2,27 +2,37 @@
 
 use super::Encoder;
 use super::feed::{AFTER_OTHERS, AFTER_TEXT};
-use crate::protocol::canonical::Citation;
+use crate::protocol::canonical::envelope::TEXT;
+use crate::protocol::canonical::{Citation, Opaque};
 use crate::protocol::json::{Str, Writer, string_from_utf8};
 use crate::protocol::responses::stream::open::{Message, Open, TextPart, escaped};
 
 impl Encoder {
-    pub(super) fn open_text(&mut self, refusal: bool, out: &mut Vec<u8>) {
-        if let Open::Message(Message { part: Some(part), .. }) = &mut self.open
-            && part.refusal == refusal
-        {
-            part.base = part.text.len();
-            return;
+    /// A text or a refusal begins: nothing is sent of it until it says something.
+    pub(super) fn promise_text(&mut self, refusal: bool, out: &mut Vec<u8>) {
+        self.refuses = refusal;
+        match &mut self.open {
+            Open::Message(Message { part: Some(part), .. }) if part.refusal == refusal => {
+                part.base = part.text.len();
+            }
+            Open::Message(_) => self.close_text(out),
+            _ => {
+                self.close(out);
+                self.open = Open::Promise(None);
+            }
         }
-        if matches!(self.open, Open::Message(_)) {
-            self.close_text(out);
-        } else {
-            self.close(out);
-            let message = Message::new(self.ids.hex("msg_"));
+    }
+
+    /// What was promised says something.
+    pub(super) fn open_text(&mut self, out: &mut Vec<u8>) {
+        if let Open::Promise(opaque) = &mut self.open {
+            let opaque = opaque.take();
+            let message = Message { opaque, ..Message::new(self.ids.hex("msg_")) };
             self.added(out, |w| message.write(false, w));
             self.open = Open::Message(message);
         }
         let Open::Message(message) = &mut self.open else { return };
+        let refusal = self.refuses;
         let part = TextPart::new(refusal);
         self.feed.send(out, "response.content_part.added", |w| {
             message.write_place(self.index, w);
@@ -32,6 +42,14 @@ impl Encoder {
         let after = if refusal { AFTER_OTHERS } else { AFTER_TEXT };
         self.feed.prepare(&message.id, self.index, Some(("content_index", message.parts)), after);
         message.part = Some(part);
+    }
+
+    /// A text ends that never said anything: its state goes out alone, and says whose it is.
+    pub(super) fn close_promise(&mut self, out: &mut Vec<u8>) {
+        if let Open::Promise(Some(opaque)) = std::mem::take(&mut self.open) {
+            let opaque = Opaque { item_id: Some(Str::from(TEXT)), ..opaque };
+            self.carrier(&opaque, &Str::EMPTY, out);
+        }
     }
 
     /// Ends the open part of the open message.
