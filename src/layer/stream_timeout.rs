@@ -17,6 +17,7 @@ use tower::{Layer, Service};
 
 use crate::closing::{Closing, Watch};
 use crate::error::{BoxError, Clock, Error};
+use crate::headers;
 use crate::layer::metrics::names;
 use crate::silence::Silence;
 
@@ -152,12 +153,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Poll::Ready(result) = this.inner.poll(cx) {
-            let (silence, closing) = (Silence::new(*this.idle), this.closing.again());
-            return Poll::Ready(
-                result
-                    .map_err(Into::into)
-                    .map(|response| response.map(|inner| ResponseBody { inner, silence, closing })),
-            );
+            return Poll::Ready(result.map_err(Into::into).map(|response| {
+                // A document that has begun is soon whole.
+                let is_stream = headers::is_event_stream(response.headers());
+                let closing = is_stream.then(|| this.closing.again());
+                let silence = Silence::new(*this.idle);
+                response.map(|inner| ResponseBody { inner, silence, closing })
+            }));
         }
         loop {
             if !*this.is_soon && this.closing.poll(cx).is_ready() {
@@ -180,7 +182,7 @@ pin_project! {
         #[pin]
         inner: B,
         silence: Silence,
-        closing: Watch,
+        closing: Option<Watch>,
     }
 }
 
@@ -198,7 +200,7 @@ where
             this.silence.end();
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::of)));
         }
-        if this.closing.poll(cx).is_ready() {
+        if this.closing.as_mut().is_some_and(|closing| closing.poll(cx).is_ready()) {
             return Poll::Ready(Some(Err(Error::Stopping)));
         }
         ready!(this.silence.poll(cx));
