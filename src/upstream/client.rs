@@ -59,6 +59,8 @@ struct Shared {
     base: Url,
     /// The URL of the commonest request, so that it is built once.
     generate: Option<Uri>,
+    /// Likewise, for HTTP/1.1: HTTP/2 tells it otherwise.
+    host: Option<HeaderValue>,
     headers: HeaderMap,
 }
 
@@ -125,8 +127,9 @@ impl HttpClientBuilder {
                 Some(url.as_str().parse()?)
             }
         };
+        let host = if self.http2 { None } else { Some(host_header(&self.base)?) };
         let Self { api, base, headers, .. } = self;
-        Ok(HttpClient { shared: Arc::new(Shared { pools, api, base, generate, headers }) })
+        Ok(HttpClient { shared: Arc::new(Shared { pools, api, base, generate, host, headers }) })
     }
 }
 
@@ -147,7 +150,7 @@ impl HttpClient {
 
     /// The request as the upstream is to see it.
     fn outgoing(&self, request: &Request<Payload>) -> Result<Request<Full<Bytes>>, Error> {
-        let Shared { api, base, generate, headers, .. } = &*self.shared;
+        let Shared { api, base, generate, host, headers, .. } = &*self.shared;
         let payload = request.body();
         if !api::counts_tokens(*api, payload.operation()) {
             let view = ErrorView::new(FaultKind::Endpoint, "this upstream cannot count tokens");
@@ -167,7 +170,12 @@ impl HttpClient {
         *outgoing.method_mut() = http::Method::POST;
         *outgoing.uri_mut() = url;
         let out = outgoing.headers_mut();
+        // Room for what is common, so that it need not grow on the way.
+        out.reserve(16);
         api.headers(request.headers(), out);
+        if let Some(host) = host {
+            out.insert(header::HOST, host.clone());
+        }
         if let Some(key) = request.headers().get(api.credential_header()) {
             out.insert(api.credential_header(), key.clone());
         }
@@ -191,6 +199,16 @@ impl fmt::Debug for HttpClient {
             .field("host", &self.shared.base.host_str())
             .finish_non_exhaustive()
     }
+}
+
+/// The host and, where it is not the scheme's own, the port.
+fn host_header(base: &Url) -> Result<HeaderValue, BoxError> {
+    let host = base.host_str().ok_or("the base URL names no host")?;
+    let host = match base.port() {
+        Some(port) => HeaderValue::from_maybe_shared(format!("{host}:{port}"))?,
+        None => HeaderValue::from_str(host)?,
+    };
+    Ok(host)
 }
 
 /// Joins by segments, so that a model's name can neither leave its place nor start a query.
@@ -409,6 +427,19 @@ mod tests {
             ("https://h/vault", "https://h/vault/v1/messages"),
         ] {
             assert_eq!(joined(base, None), want);
+        }
+    }
+
+    #[test]
+    fn the_host_header_names_the_port_only_where_it_is_not_the_usual_one() {
+        for (base, want) in [
+            ("https://api.example.com/v1", "api.example.com"),
+            ("https://api.example.com:443/v1", "api.example.com"),
+            ("http://127.0.0.1:8080", "127.0.0.1:8080"),
+            ("https://[::1]:8443/", "[::1]:8443"),
+            ("http://bücher.example", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(host_header(&base.parse().unwrap()).unwrap(), want, "{base}");
         }
     }
 

@@ -2,7 +2,6 @@
 //! refuse, or the whole request.
 
 use std::fmt;
-use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue};
 use memchr::memmem;
@@ -26,7 +25,7 @@ const SHORTEST: usize = 8;
 /// assert!(Secrets::of(&headers).is_some());
 /// ```
 #[derive(Clone)]
-pub struct Secrets(Arc<[HeaderValue]>);
+pub struct Secrets(Vec<HeaderValue>);
 
 impl Secrets {
     /// Of a request's headers the values that are marked sensitive; `None` if there are none.

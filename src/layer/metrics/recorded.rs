@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use foldhash::fast::RandomState;
 use metrics::{Counter, Histogram, counter, histogram};
 
 use super::names;
@@ -109,7 +110,7 @@ impl Recorded {
 }
 
 struct Cache<K, V> {
-    known: RwLock<HashMap<K, V>>,
+    known: RwLock<HashMap<K, V, RandomState>>,
 }
 
 impl<K, V> Default for Cache<K, V> {
