@@ -449,6 +449,8 @@ pub struct Observation {
     /// Chat: the choices that have begun, and those that have ended, one bit for each.
     pub(crate) begun_choices: u128,
     pub(crate) ended_choices: u128,
+    /// Chat: what is the same in every plain delta.
+    pub(crate) plain: openai::observe::Around,
     /// Whether the answer has ended: nothing that follows belongs to it. A Gemini stream has no mark of that; there it is
     /// an error after the finish that tells.
     pub is_over: bool,
@@ -520,12 +522,18 @@ impl Observer {
 /// Whether clients can read an event: nothing else is relayed. Content is told by its bytes, and only its ends are
 /// looked at: what cuts an event cuts its end.
 fn is_readable(event: &sse::Event<'_>, signal: &Signal) -> bool {
-    let Ok(text) = std::str::from_utf8(&event.data) else { return false };
+    let data = &*event.data;
     match signal {
-        Signal::Content => text.trim_ascii_end().ends_with(['}', ']']),
-        Signal::Quiet => event.is_done() || text.trim_ascii().is_empty() || json::is_complete(text),
-        Signal::Error(_) | Signal::Unreadable | Signal::Over => true,
+        Signal::Content => matches!(data.trim_ascii_end(), [.., b'}' | b']']) && is_utf8(data),
+        Signal::Quiet => std::str::from_utf8(data)
+            .is_ok_and(|text| event.is_done() || text.trim_ascii().is_empty() || json::is_complete(text)),
+        Signal::Error(_) | Signal::Unreadable | Signal::Over => is_utf8(data),
     }
+}
+
+/// Most of what passes is ASCII, which is told much faster.
+pub(crate) fn is_utf8(data: &[u8]) -> bool {
+    data.is_ascii() || std::str::from_utf8(data).is_ok()
 }
 
 /// How much a whole native answer says; nothing if it cannot be read.

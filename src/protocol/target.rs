@@ -140,7 +140,8 @@ impl Capabilities {
 
     fn claude(name: &str) -> Self {
         let has = |part: &str| name.contains(part);
-        let newest = Capabilities {
+        // Asked for last, and then only: this is looked up for every request.
+        let newest = || Capabilities {
             context: limits::CLAUDE_MILLION.iter().any(|part| has(part)).then_some(1_000_000),
             max_output: Some(128_000),
             sampling: false,
@@ -195,7 +196,7 @@ impl Capabilities {
                 ..Self::BASE
             }
         } else if has("opus-4-7") || has("opus-4-8") {
-            newest
+            newest()
         } else if has("opus-4") || has("sonnet-4") {
             Capabilities {
                 context: Some(200_000),
@@ -205,7 +206,7 @@ impl Capabilities {
                 ..Self::BASE
             }
         } else {
-            newest
+            newest()
         }
     }
 

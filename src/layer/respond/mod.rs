@@ -128,10 +128,12 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let path = request.uri().path();
+        let protocol = Endpoint::protocol_of(path);
         let client = Client {
-            protocol: Endpoint::protocol_of(path),
+            protocol,
             dialect: self.client_dialect,
-            json_array: path.contains(":stream")
+            json_array: protocol == Protocol::Gemini
+                && path.contains(":stream")
                 && Endpoint::parse(path, request.uri().query()).is_some_and(|endpoint| endpoint.json_array),
             trail: request.extensions().get::<Trail>().cloned(),
             request_id: request.extensions().get::<RequestId>().cloned(),

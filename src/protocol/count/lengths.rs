@@ -1,11 +1,16 @@
 //! How much text there is, by classes of characters: all that a stream keeps of what has passed.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memchr3, memmem};
 
 use crate::protocol::json;
 
 /// In so many bytes of text there is a blank or a quote; in base64 there is none.
 const WINDOW: usize = 1 << 10;
+
+/// Made once: making it costs more than a search in what a stream says at a time.
+static UNICODE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\\u"));
 
 /// An amount of text. Where it is cut makes no difference, and adding to it costs next to nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +31,7 @@ impl Lengths {
         let mut ascii = text.len();
         if memchr(b'\\', text).is_some() {
             // Six letters that mean one.
-            let escapes = memmem::find_iter(text, b"\\u").count();
+            let escapes = UNICODE.find_iter(text).count();
             self.foreign += escapes as u64;
             ascii = ascii.saturating_sub(6 * escapes);
         }

@@ -87,7 +87,8 @@ pub fn members<const N: usize>(body: &[u8], keys: [&'static str; N]) -> Result<M
 
 /// Which of `keys` the still-escaped `key` is.
 fn position(key: &[u8], keys: &[&'static str]) -> Option<usize> {
-    if !key.contains(&b'\\') {
+    // An escaped letter takes six bytes.
+    if key.len() < 6 || !key.contains(&b'\\') {
         return keys.iter().position(|wanted| key == wanted.as_bytes());
     }
     let key = super::text::Str::from_escaped(std::str::from_utf8(key).ok()?);

@@ -2,6 +2,8 @@
 
 mod skip;
 
+use std::borrow::Cow;
+
 use super::error::{Error, ErrorKind};
 use super::text::{Number, Raw, Str};
 
@@ -132,13 +134,13 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.whitespace();
-            let key = self.string()?;
+            let key = self.key()?;
             self.whitespace();
             self.expect(b':')?;
             self.whitespace();
             let start = self.at;
             let depth = self.depth;
-            field(&key.decode(), self)?;
+            field(&key, self)?;
             if self.at == start {
                 self.skip()?;
             }
@@ -201,14 +203,27 @@ impl<'a> Reader<'a> {
     /// If the next value is no well-formed string.
     pub fn string(&mut self) -> Result<Str<'a>> {
         self.whitespace();
+        self.escaped().map(|(escaped, _)| Str::from_escaped(escaped))
+    }
+
+    /// A key, decoded. Hardly any has an escape: nobody looks for one twice.
+    fn key(&mut self) -> Result<Cow<'a, str>> {
+        Ok(match self.escaped()? {
+            (key, false) => Cow::Borrowed(key),
+            (key, true) => Str::from_escaped(key).into_decoded(),
+        })
+    }
+
+    /// The inside of a string, and whether there are escapes in it.
+    fn escaped(&mut self) -> Result<(&'a str, bool)> {
         match self.byte() {
             Some(b'"') => {}
             Some(_) => return Err(self.error(ErrorKind::Expected("a string"))),
             None => return Err(self.error(ErrorKind::UnexpectedEnd)),
         }
         let start = self.at + 1;
-        self.skip_string()?;
-        Ok(Str::from_escaped(self.slice(start, self.at - 1)))
+        let has_escape = self.skip_string()?;
+        Ok((self.slice(start, self.at - 1), has_escape))
     }
 
     /// Keeps a value for later.

@@ -256,12 +256,11 @@ impl<'a> Number<'a> {
     /// The value, if it is a whole number from 0 up (`4096`, also `4096.0`).
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
-        let whole = match self.0.split_once('.') {
-            Some((whole, fraction)) if fraction.bytes().all(|b| b == b'0') => whole,
-            Some(_) => return None,
-            None => &self.0,
-        };
-        whole.parse().ok()
+        // Hardly any has a point.
+        self.0.parse().ok().or_else(|| {
+            let (whole, fraction) = self.0.split_once('.')?;
+            if fraction.bytes().all(|digit| digit == b'0') { whole.parse().ok() } else { None }
+        })
     }
 
     /// The value as a float.

@@ -17,7 +17,7 @@ impl Reader<'_> {
         loop {
             // A value starts here.
             match self.peek()? {
-                Kind::String => self.skip_string()?,
+                Kind::String => _ = self.skip_string()?,
                 Kind::Number => self.skip_number()?,
                 Kind::Null => self.literal("null")?,
                 Kind::Bool => {
@@ -73,7 +73,7 @@ impl Reader<'_> {
 
     pub(super) fn skip_key(&mut self) -> Result<()> {
         match self.byte() {
-            Some(b'"') => self.skip_string()?,
+            Some(b'"') => _ = self.skip_string()?,
             Some(_) => return Err(self.error(ErrorKind::Expected("a key"))),
             None => return Err(self.error(ErrorKind::UnexpectedEnd)),
         }
@@ -81,9 +81,10 @@ impl Reader<'_> {
         self.expect(b':')
     }
 
-    /// Stands on the opening quote; ends after the closing one.
-    pub(super) fn skip_string(&mut self) -> Result<()> {
+    /// Stands on the opening quote; ends after the closing one. Whether there were escapes.
+    pub(super) fn skip_string(&mut self) -> Result<bool> {
         let bytes = self.text.as_bytes();
+        let mut has_escape = false;
         self.at += 1;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
@@ -94,9 +95,9 @@ impl Reader<'_> {
             match bytes[self.at] {
                 b'"' => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(has_escape);
                 }
-                b'\\' => {}
+                b'\\' => has_escape = true,
                 _ => return Err(self.error(ErrorKind::UnexpectedByte)),
             }
             let long = match bytes.get(self.at + 1) {

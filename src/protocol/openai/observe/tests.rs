@@ -122,3 +122,44 @@ fn t018_an_answer_that_its_maker_broke_off_is_no_success() {
         assert!(matches!(&signal, Signal::Error(view) if view.kind == FaultKind::RateLimit), "{data}");
     }
 }
+
+#[test]
+fn what_came_before_a_delta_changes_nothing_about_it() {
+    let delta = |text: &str| {
+        format!(
+            r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":null}}],"usage":null}}"#
+        )
+    };
+    let events = [
+        delta("x"),
+        delta("y"),
+        delta(r#"\"error\": \u00fc \\"#),
+        delta("error"),
+        delta(""),
+        delta("z").replace("null", r#""stop""#),
+        delta("z").replace(r#""usage":null"#, r#""usage":{"completion_tokens":3}"#),
+        delta("z").replace(r#""index":0"#, r#""index":1"#),
+        delta("z").replace("}}],", r#","tool_calls":[{"index":0}]}}],"#),
+        delta("z").replace(r#""usage":null"#, r#""error":{"message":"m"}"#),
+        delta("z").replace("content", "reasoning_content"),
+        delta("z")[..40].to_owned(),
+        delta("long ").replace("long ", &"long ".repeat(600)),
+        delta("z").replace(r#""id":"c""#, &format!(r#""id":"{}""#, "c".repeat(3000))),
+    ];
+    for before in &events {
+        for event in &events {
+            let mut state = Observation::default();
+            see(&mut state, before);
+            let mut forgetful = Observation { plain: Around::default(), ..state.clone() };
+            assert_eq!(see(&mut state, event), see(&mut forgetful, event), "{event} after {before}");
+            assert_eq!(state.said, forgetful.said, "{event} after {before}");
+            assert_eq!(state.may_end, forgetful.may_end, "{event} after {before}");
+            let around = &state.plain;
+            assert!(around.head.capacity() + around.tail.capacity() <= 2 * Around::MOST, "{event}");
+        }
+    }
+    let mut state = Observation::default();
+    see(&mut state, &events[0]);
+    assert_eq!(state.plain.text_of(events[2].as_bytes()), Some(br#"\"error\": \u00fc \\"#.as_slice()));
+    assert_eq!(state.plain.text_of(events[4].as_bytes()), None);
+}
