@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -15,15 +16,23 @@ pub(crate) struct Silence {
     most: Option<Duration>,
     since: Option<Instant>,
     // Boxed: who never waits moves no timer about.
-    alarm: Option<Pin<Box<Sleep>>>,
-    // Whom the alarm will wake.
-    waiting: Option<Waker>,
+    alarm: Option<Pin<Box<Alarm>>>,
+}
+
+pin_project! {
+    #[derive(Debug)]
+    struct Alarm {
+        #[pin]
+        sleep: Sleep,
+        // Whom it will wake.
+        waiting: Option<Waker>,
+    }
 }
 
 impl Silence {
     /// Rings after so much silence; `None`: never.
     pub(crate) fn new(most: Option<Duration>) -> Self {
-        Silence { most, since: None, alarm: None, waiting: None }
+        Silence { most, since: None, alarm: None }
     }
 
     /// Counts from now on, also while nobody waits.
@@ -40,23 +49,28 @@ impl Silence {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(most) = self.most else { return Poll::Pending };
         let rings_at = *self.since.get_or_insert_with(Instant::now) + most;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(rings_at)));
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(Alarm { sleep: sleep_until(rings_at), waiting: None }))
+            .as_mut()
+            .project();
+        let mut sleep = alarm.sleep;
         // Every piece of every stream comes by here: an alarm that has not rung, and knows whom to wake, is left alone.
-        let is_set = self.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker()));
-        if is_set && !alarm.is_elapsed() {
+        let is_set = alarm.waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker()));
+        if is_set && !sleep.is_elapsed() {
             return Poll::Pending;
         }
         // Without a budget, which when spent would say "not yet" and leave the alarm without a waker.
-        while pin!(unconstrained(alarm.as_mut())).poll(cx).is_ready() {
-            self.waiting = None;
+        while pin!(unconstrained(sleep.as_mut())).poll(cx).is_ready() {
+            *alarm.waiting = None;
             if Instant::now() >= rings_at {
                 self.since = None;
                 return Poll::Ready(());
             }
             // Something came since it was set.
-            alarm.as_mut().reset(rings_at);
+            sleep.as_mut().reset(rings_at);
         }
-        self.waiting = Some(cx.waker().clone());
+        *alarm.waiting = Some(cx.waker().clone());
         Poll::Pending
     }
 }

@@ -146,7 +146,7 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let model = request.body().shared_model();
-        let (mut permit, mut failure, mut call, mut spare) = (None, None, None, None);
+        let (mut permit, mut failure, mut call, mut again) = (None, None, None, None);
         match self.keys.values.len() {
             0 => {
                 self.keys.sign(&mut request, None);
@@ -155,16 +155,17 @@ where
             keys => match self.health.next_key(keys, &model, Instant::now(), &[]) {
                 Ok(next) => {
                     // With one key there is no second try, and no copy of the request.
-                    spare = (keys > 1).then(|| request.clone());
+                    let spare = (keys > 1).then(|| request.clone());
                     self.keys.sign(&mut request, next.key());
                     call = Some(inner.call(request));
                     permit = Some(next);
+                    again = spare.map(|request| Box::new(Again { request, inner, tried: Vec::new() }));
                 }
                 Err(until) => failure = Some(resting(until)),
             },
         }
         let (keys, health) = (self.keys.clone(), self.health.clone());
-        ResponseFuture { call, inner, keys, health, model, permit, tried: Vec::new(), spare, failure }
+        ResponseFuture { call, keys, health, model, permit, again, failure }
     }
 }
 
@@ -181,20 +182,26 @@ pin_project! {
         // None before the next key is tried.
         #[pin]
         call: Option<S::Future>,
-        inner: S,
         keys: Arc<Keys>,
         health: Health,
         model: Arc<str>,
         permit: Option<Permit>,
-        tried: Vec<usize>,
-        spare: Option<Request<Payload>>,
+        again: Option<Box<Again<S>>>,
         failure: Option<Error>,
     }
 }
 
+/// What it takes to ask with another key.
+struct Again<S> {
+    request: Request<Payload>,
+    inner: S,
+    tried: Vec<usize>,
+}
+
 impl<S: Service<Request<Payload>>> fmt::Debug for ResponseFuture<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("credentials::ResponseFuture").field("tried", &self.tried).finish_non_exhaustive()
+        let tried = self.again.as_ref().map(|again| &again.tried);
+        f.debug_struct("credentials::ResponseFuture").field("tried", &tried).finish_non_exhaustive()
     }
 }
 
@@ -227,14 +234,14 @@ where
                 let (position, outcome) = (key.map(|key| key + 1), error.error_type());
                 *this.failure = Some(worse(this.failure.take(), error));
                 if !is_keys {
-                    *this.spare = None;
-                } else if this.spare.is_some() {
+                    *this.again = None;
+                } else if let Some(again) = this.again {
                     tracing::debug!(key = position, outcome, "a key was refused or limited");
-                    this.tried.extend(key);
+                    again.tried.extend(key);
                 }
             }
             // Another key may do better.
-            let Some(spare) = this.spare else {
+            let Some(again) = this.again else {
                 let error = this.failure.take();
                 return Poll::Ready(Err(
                     error.unwrap_or_else(|| Error::Internal(BoxError::from("polled after its end")))
@@ -242,20 +249,20 @@ where
             };
             if this.permit.is_none() {
                 let keys = this.keys.values.len();
-                match this.health.next_key(keys, this.model, Instant::now(), this.tried) {
+                match this.health.next_key(keys, this.model, Instant::now(), &again.tried) {
                     Ok(next) => *this.permit = Some(next),
                     Err(until) => return Poll::Ready(Err(worse(this.failure.take(), resting(until)))),
                 }
                 // Keys and upstreams have one ceiling.
-                let attempts = spare.extensions().get::<Trail>().map(Trail::attempts);
+                let attempts = again.request.extensions().get::<Trail>().map(Trail::attempts);
                 if attempts.is_some_and(|attempts| !attempts.add()) {
                     return Poll::Ready(Err(this.failure.take().unwrap_or(Error::Overloaded)));
                 }
             }
-            ready!(this.inner.poll_ready(cx)).map_err(Into::into)?;
-            let mut request = spare.clone();
+            ready!(again.inner.poll_ready(cx)).map_err(Into::into)?;
+            let mut request = again.request.clone();
             this.keys.sign(&mut request, this.permit.as_ref().and_then(Permit::key));
-            this.call.set(Some(this.inner.call(request)));
+            this.call.set(Some(again.inner.call(request)));
         }
     }
 }

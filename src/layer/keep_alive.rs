@@ -143,20 +143,19 @@ where
             return ResponseFuture::Pass { inner: self.inner.call(request) };
         };
         let signs = protocol::KeepAlive::new(payload.protocol());
-        ResponseFuture::Keep {
-            inner: Some(Box::pin(self.inner.call(request))),
-            alive: Alive { signs, interval: self.settings.interval },
-            grace: Silence::started(Some(grace)),
-        }
+        let alive = Alive { signs, interval: self.settings.interval, silence: Silence::started(Some(grace)) };
+        ResponseFuture::Keep { inner: Some(Box::pin(self.inner.call(request))), alive: Some(Box::new(alive)) }
     }
 }
 
 /// How a client is kept alive.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Alive {
     signs: protocol::KeepAlive,
     interval: Duration,
+    // The grace at first.
+    silence: Silence,
 }
 
 pin_project! {
@@ -168,7 +167,7 @@ pin_project! {
         Pass { #[pin] inner: F },
         // Boxed because it moves into the body when the grace is over.
         #[doc(hidden)]
-        Keep { inner: Option<Pin<Box<F>>>, alive: Alive, grace: Silence },
+        Keep { inner: Option<Pin<Box<F>>>, alive: Option<Box<Alive>> },
     }
 }
 
@@ -188,22 +187,22 @@ where
     type Output = Result<Response<ResponseBody<F, B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (inner, alive, grace) = match self.project() {
+        let (inner, alive) = match self.project() {
             ResponseFutureProj::Pass { inner } => {
                 let response = ready!(inner.poll(cx)).map_err(Into::into)?;
                 return Poll::Ready(Ok(response.map(|inner| ResponseBody::answer(inner, None))));
             }
-            ResponseFutureProj::Keep { inner, alive, grace } => (inner, *alive, grace),
+            ResponseFutureProj::Keep { inner, alive } => (inner, alive),
         };
-        let Some(choosing) = inner else { return Poll::Pending };
+        let (Some(choosing), Some(waiting)) = (&mut *inner, &mut *alive) else { return Poll::Pending };
         if let Poll::Ready(outcome) = choosing.as_mut().poll(cx) {
             *inner = None;
             let response = outcome.map_err(Into::into)?;
-            let alive = headers::is_event_stream(response.headers()).then_some(alive);
+            let alive = alive.take().filter(|_| headers::is_event_stream(response.headers()));
             return Poll::Ready(Ok(response.map(|inner| ResponseBody::answer(inner, alive))));
         }
-        ready!(grace.poll(cx));
-        let mut response = Response::new(ResponseBody::choosing(inner.take(), alive));
+        ready!(waiting.silence.poll(cx));
+        let mut response = Response::new(ResponseBody::choosing(inner.take(), alive.take()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         Poll::Ready(Ok(response))
     }
@@ -216,22 +215,25 @@ pin_project! {
         choosing: Option<Pin<Box<F>>>,
         #[pin]
         inner: Option<B>,
-        // None: it passes as it is.
-        alive: Option<Alive>,
-        silence: Silence,
+        // None: it passes as it is. Boxed because documents have none, and everybody moves it about.
+        alive: Option<Box<Alive>>,
     }
 }
 
 impl<F, B> ResponseBody<F, B> {
-    fn answer(inner: B, alive: Option<Alive>) -> Self {
-        let silence = Silence::new(alive.map(|alive| alive.interval));
-        ResponseBody { choosing: None, inner: Some(inner), alive, silence }
+    fn answer(inner: B, mut alive: Option<Box<Alive>>) -> Self {
+        if let Some(alive) = &mut alive {
+            alive.silence = Silence::new(Some(alive.interval));
+        }
+        ResponseBody { choosing: None, inner: Some(inner), alive }
     }
 
-    fn choosing(future: Option<Pin<Box<F>>>, alive: Alive) -> Self {
-        // The first sign of life is due already.
-        let silence = Silence::new(Some(Duration::ZERO));
-        ResponseBody { choosing: future, inner: None, alive: Some(alive), silence }
+    fn choosing(future: Option<Pin<Box<F>>>, mut alive: Option<Box<Alive>>) -> Self {
+        if let Some(alive) = &mut alive {
+            // The first sign of life is due already.
+            alive.silence = Silence::new(Some(Duration::ZERO));
+        }
+        ResponseBody { choosing: future, inner: None, alive }
     }
 }
 
@@ -267,15 +269,17 @@ where
             };
             let (head, inner) = response.into_parts();
             this.inner.set(Some(inner));
-            if let Some(comment) = warnings(&head.headers, *this.alive) {
+            if let Some(comment) = warnings(&head.headers, this.alive.as_deref()) {
                 return Poll::Ready(Some(Ok(Frame::data(comment))));
             }
         }
         if let Some(inner) = this.inner.as_mut().as_pin_mut()
             && let Poll::Ready(frame) = inner.poll_frame(cx)
         {
-            this.silence.end();
-            let alive = this.alive;
+            let mut alive = this.alive.as_mut();
+            if let Some(alive) = &mut alive {
+                alive.silence.end();
+            }
             return Poll::Ready(frame.map(|frame| match (frame, alive) {
                 (Ok(frame), Some(alive)) => Ok(frame.map_data(|data| alive.signs.pass(data))),
                 (frame, _) => frame.map_err(Error::of),
@@ -287,8 +291,8 @@ where
         if this.choosing.is_none() && this.inner.is_none() {
             return Poll::Ready(None);
         }
-        while this.silence.poll(cx).is_ready() {
-            *this.silence = Silence::new(Some(alive.interval));
+        while alive.silence.poll(cx).is_ready() {
+            alive.silence = Silence::new(Some(alive.interval));
             if let Some(sign) = alive.signs.sign() {
                 let client = alive.signs.client().as_str();
                 metrics::counter!(names::KEEP_ALIVES, "client" => client).increment(1);
@@ -311,7 +315,7 @@ where
 }
 
 /// What a header cannot tell any more.
-fn warnings(headers: &HeaderMap, alive: Option<Alive>) -> Option<Bytes> {
+fn warnings(headers: &HeaderMap, alive: Option<&Alive>) -> Option<Bytes> {
     // T007: no comments for Gemini's clients.
     alive.filter(|alive| alive.signs.client() != Protocol::Gemini)?;
     let told = [super::translate::WARNINGS, super::model_fallback::FALLBACK].into_iter().filter_map(|name| {

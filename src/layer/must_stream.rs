@@ -167,7 +167,8 @@ pin_project! {
         limit: usize,
         // None: the client wants the answer as it comes.
         protocol: Option<Protocol>,
-        folding: Option<Folding<B>>,
+        // Boxed because most answers need none, and everybody moves it about.
+        folding: Option<Box<Folding<B>>>,
     }
 }
 
@@ -204,7 +205,11 @@ where
                 match *this.protocol {
                     Some(protocol) if headers::is_event_stream(response.headers()) => {
                         let (head, body) = response.into_parts();
-                        Folding { head, body: Box::pin(body), fold: Fold::new(protocol, *this.limit) }
+                        Box::new(Folding {
+                            head,
+                            body: Box::pin(body),
+                            fold: Fold::new(protocol, *this.limit),
+                        })
                     }
                     _ => return Poll::Ready(Ok(response.map(OutBody::new))),
                 }

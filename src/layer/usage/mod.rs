@@ -212,7 +212,7 @@ where
                 None if is_stream => {
                     Source::Stream(Box::new((sse::Decoder::default(), Observer::new(protocol))))
                 }
-                None => Source::Document(Told { is_whole: true, ..Told::default() }),
+                None => Source::Document(Box::new(Told { is_whole: true, ..Told::default() })),
             };
             Reader { trail, upstream, model, request, protocol, is_stream, source, reason: Reason::Abandoned }
         });
@@ -242,7 +242,7 @@ enum Source {
     Tally(Tally),
     Stream(Box<(sse::Decoder, Observer)>),
     /// One frame holds it all: Classify has joined it.
-    Document(Told),
+    Document(Box<Told>),
 }
 
 impl fmt::Debug for Reader {
@@ -301,7 +301,7 @@ impl Drop for Reader {
                 let seen = both.1.seen();
                 Told { usage: seen.usage, said: seen.said, is_whole: seen.may_end, is_kept: true }
             }
-            Source::Document(told) => *told,
+            Source::Document(told) => **told,
         };
         if usage.input.is_some() && usage.output.is_some() && is_whole {
             return self.note(&usage);
