@@ -7,12 +7,7 @@ use aiproxy::protocol::{
 };
 use serde_json::{Value, json};
 
-const MODELS: [(Protocol, &str); 4] = [
-    (Protocol::Anthropic, "claude-sonnet-4-5"),
-    (Protocol::OpenAi, "gpt-4.1"),
-    (Protocol::Responses, "gpt-4.1"),
-    (Protocol::Gemini, "gemini-2.5-pro"),
-];
+use crate::MODELS;
 
 /// What came of a request at one upstream.
 type Outcome = Result<Vec<u8>, RequestError>;

@@ -12,15 +12,8 @@ use aiproxy::protocol::{
 };
 use serde_json::Value;
 
+use crate::MODELS;
 use crate::support::translations::{keep_recorded, keep_translated};
-
-/// The models in whose name the page is written: each takes the sampling parameters.
-const MODELS: [(Protocol, &str); 4] = [
-    (Protocol::Anthropic, "claude-sonnet-4-5"),
-    (Protocol::OpenAi, "gpt-4.1"),
-    (Protocol::Responses, "gpt-4.1"),
-    (Protocol::Gemini, "gemini-2.5-pro"),
-];
 
 const HEAD: &str = "\
 # What becomes of each field

@@ -29,3 +29,13 @@ mod translation;
 mod traps;
 mod usage;
 mod web_search;
+
+use aiproxy::protocol::Protocol;
+
+/// A model of each protocol, to translate to; each takes the sampling parameters.
+const MODELS: [(Protocol, &str); 4] = [
+    (Protocol::Anthropic, "claude-sonnet-4-5"),
+    (Protocol::OpenAi, "gpt-4.1"),
+    (Protocol::Responses, "gpt-4.1"),
+    (Protocol::Gemini, "gemini-2.5-pro"),
+];

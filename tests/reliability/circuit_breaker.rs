@@ -189,6 +189,14 @@ impl Alone {
         Alone { service: BoxCloneService::new(service), breaker, outcomes }
     }
 
+    /// It has failed, and its rest is over.
+    async fn rested() -> Alone {
+        let alone = Alone::new();
+        alone.open().await;
+        tokio::time::advance(POLICY.open_for).await;
+        alone
+    }
+
     /// A call under way, and what ends it.
     fn call(&self) -> (oneshot::Sender<Outcome>, JoinHandle<Result<(), Error>>) {
         let (end, outcome) = oneshot::channel();
@@ -252,9 +260,7 @@ async fn it_rests_as_long_as_configured_and_a_successful_probe_ends_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_probe_begins_the_rest_anew() {
-    let alone = Alone::new();
-    alone.open().await;
-    tokio::time::advance(POLICY.open_for).await;
+    let alone = Alone::rested().await;
     alone.ask(broken()).await.unwrap_err();
     assert!(alone.is_refused().await);
     tokio::time::advance(POLICY.open_for - Duration::from_secs(1)).await;
@@ -265,9 +271,7 @@ async fn a_failed_probe_begins_the_rest_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_was_the_callers_mistake_decides_nothing() {
-    let alone = Alone::new();
-    alone.open().await;
-    tokio::time::advance(POLICY.open_for).await;
+    let alone = Alone::rested().await;
     let before = alone.breaker.report();
     alone.ask(answered(400, HeaderMap::new())).await.unwrap_err();
     assert_eq!(alone.breaker.report(), before);
@@ -277,9 +281,7 @@ async fn a_probe_that_was_the_callers_mistake_decides_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn one_probe_at_a_time_and_one_that_is_given_up_decides_nothing() {
-    let alone = Alone::new();
-    alone.open().await;
-    tokio::time::advance(POLICY.open_for).await;
+    let alone = Alone::rested().await;
     let (_end, probe) = alone.call();
     tokio::task::yield_now().await;
     assert_eq!(alone.state(), Some(BreakerState::HalfOpen));
@@ -292,9 +294,7 @@ async fn one_probe_at_a_time_and_one_that_is_given_up_decides_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn of_a_stampede_after_the_rest_one_request_probes() {
-    let alone = Alone::new();
-    alone.open().await;
-    tokio::time::advance(POLICY.open_for).await;
+    let alone = Alone::rested().await;
     let (end, probe) = alone.call();
     tokio::task::yield_now().await;
     for _ in 0..50 {
