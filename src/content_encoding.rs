@@ -8,6 +8,8 @@ use compression_codecs::zstd::params::DParameter;
 use compression_codecs::{BrotliDecoder, DecodeV2, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use http::{HeaderMap, header};
 
+use crate::joined::Joined;
+
 /// The codings that are read, as an answer of 415 names them (RFC 9110, 12.5.3).
 pub(crate) const TAKEN: &str = "gzip, deflate, br, zstd";
 
@@ -33,7 +35,7 @@ pub(crate) struct Decoder {
     codec: Box<dyn DecodeV2 + Send>,
     /// Where each step decodes to.
     room: Box<[u8]>,
-    decoded: Vec<u8>,
+    decoded: Joined,
     /// Bytes taken so far.
     taken: usize,
     limit: usize,
@@ -68,7 +70,7 @@ impl Decoder {
             _ => return Err(Refusal::Unknown),
         };
         let room = vec![0; STEP].into_boxed_slice();
-        Ok(Some(Decoder { codec, room, decoded: Vec::new(), taken: 0, limit, is_whole: false }))
+        Ok(Some(Decoder { codec, room, decoded: Joined::default(), taken: 0, limit, is_whole: false }))
     }
 
     /// Takes a piece. The work is bounded by the limit: each step takes bytes or makes some.
@@ -98,7 +100,7 @@ impl Decoder {
         if !self.is_whole {
             self.drain()?;
         }
-        Ok(std::mem::take(&mut self.decoded).into())
+        Ok(self.decoded.take())
     }
 
     /// Takes out what the codec still holds, which must be whole.
@@ -124,7 +126,7 @@ impl Decoder {
         if self.decoded.len() + made.len() > self.limit {
             return Err(Refusal::TooLarge);
         }
-        self.decoded.extend_from_slice(made);
+        self.decoded.copy(made);
         outcome.map_err(|_| Refusal::Corrupt)
     }
 }

@@ -13,8 +13,9 @@ use crate::support::talk::Talk;
 use crate::support::upstream::{Answer, Upstream};
 use crate::support::{Protocol, native, pairs};
 
-/// Most memory of the process over all of it. A document may have 64 MiB, and is then copied once to be translated.
-const MOST_MIB: u64 = 256;
+/// Most memory of the process over all of it. Each body may come to 64 MiB before it is refused; none is held twice, and
+/// what the one before it left behind is used again.
+const MOST_MIB: u64 = 192;
 
 /// The most memory that a process ever had.
 fn peak(id: u32) -> u64 {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::pieces::Pieces;
 use super::watch::{Begun, Watch};
 use crate::error::{BoxError, Clock, Error, Stage};
 use crate::layer::metrics::names;
@@ -54,33 +55,20 @@ impl<B> Rest<B> {
 #[derive(Default)]
 struct Passing {
     whole: VecDeque<Bytes>,
-    torn: VecDeque<Bytes>,
-    torn_len: usize,
+    torn: Pieces,
 }
 
 impl Passing {
     /// Takes the next bytes; of all that came, the last `unfinished` are no whole event yet.
     fn push(&mut self, data: Bytes, unfinished: usize) {
-        if !data.is_empty() {
-            self.torn_len += data.len();
-            self.torn.push_back(data);
-        }
-        while self.torn_len > unfinished
-            && let Some(mut first) = self.torn.pop_front()
-        {
-            let piece = first.split_to(first.len().min(self.torn_len - unfinished));
-            self.torn_len -= piece.len();
-            if !first.is_empty() {
-                self.torn.push_front(first);
-            }
-            self.whole.push_back(piece);
-        }
+        self.torn.push(data);
+        self.torn.move_to(&mut self.whole, self.torn.len().saturating_sub(unfinished));
     }
 
     /// What came is complete. Many clients lose a last event that no blank line closes (T009).
     fn close(&mut self) {
-        if std::mem::take(&mut self.torn_len) > 0 {
-            self.whole.append(&mut self.torn);
+        if self.torn.len() > 0 {
+            self.torn.move_to(&mut self.whole, usize::MAX);
             self.whole.push_back(Bytes::from_static(b"\n\n"));
         }
     }
@@ -105,14 +93,13 @@ impl<B> ResponseBody<B> {
     }
 
     pub(super) fn stream(
-        held: VecDeque<Bytes>,
+        held: Pieces,
         body: Pin<Box<B>>,
         watch: Box<Watch>,
         secrets: Option<Secrets>,
         content_gap: Option<Duration>,
     ) -> Self {
-        let mut passing =
-            Passing { torn_len: held.iter().map(Bytes::len).sum(), torn: held, ..Passing::default() };
+        let mut passing = Passing { torn: held, ..Passing::default() };
         passing.push(Bytes::new(), watch.unfinished());
         let silence = Silence::new(content_gap);
         let rest = Some(Rest { body, watch, secrets });
@@ -122,7 +109,9 @@ impl<B> ResponseBody<B> {
 
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("classify::ResponseBody").field("held", &self.passing.torn_len).finish_non_exhaustive()
+        f.debug_struct("classify::ResponseBody")
+            .field("held", &self.passing.torn.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,20 +1,19 @@
 //! Reads an answer as far as it takes to tell success from failure. Pure: frames in, verdict out.
 
-use std::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::response::Parts;
 
 use super::ClassifyLayer;
 use super::future::Asked;
+use super::pieces::Pieces;
 use super::watch::{Begun, Watch};
 use crate::error::{Error, Stage, UpstreamError};
 use crate::headers;
 use crate::joined::Joined;
 use crate::layer::tally::Tally;
 use crate::protocol::canonical::{ErrorView, FaultKind, Usage};
-use crate::protocol::{Operation, Protocol, json, parse_error, read_usage, usage_keys};
+use crate::protocol::{Operation, Protocol, is_utf8, json, parse_error, read_usage, usage_keys};
 use crate::upstream::secrets::{self, Secrets};
 
 /// An error answer is read so far, and no further (T179).
@@ -30,7 +29,7 @@ pub(super) enum Step {
     /// A whole JSON document, and its token counts.
     Document(Bytes, Usage),
     /// A stream whose content has begun, and what came of it so far.
-    Stream(Box<Watch>, VecDeque<Bytes>),
+    Stream(Box<Watch>, Pieces),
 }
 
 /// A failure that may still need the answer's head.
@@ -82,7 +81,7 @@ enum Reading {
     /// A JSON document.
     Document(Operation, Joined),
     /// A stream, until its content begins.
-    Stream(Box<Watch>, VecDeque<Bytes>, usize),
+    Stream(Box<Watch>, Pieces),
 }
 
 impl Gather {
@@ -91,7 +90,7 @@ impl Gather {
         let reading = if !head.status.is_success() {
             Reading::Failure(head.status, BytesMut::new())
         } else if headers::is_event_stream(&head.headers) {
-            Reading::Stream(Box::new(Watch::new(protocol, tally.clone())), VecDeque::new(), 0)
+            Reading::Stream(Box::new(Watch::new(protocol, tally.clone())), Pieces::default())
         } else {
             Reading::Document(asked.operation, Joined::default())
         };
@@ -112,7 +111,7 @@ impl Gather {
             }
             Reading::Document(_, joined) if joined.is_empty() && is_events(&data) => {
                 let watch = Watch::new(self.protocol, self.tally.clone());
-                self.reading = Reading::Stream(Box::new(watch), VecDeque::new(), 0);
+                self.reading = Reading::Stream(Box::new(watch), Pieces::default());
                 self.push(data)
             }
             Reading::Document(_, joined) => {
@@ -122,14 +121,13 @@ impl Gather {
                 joined.push(data);
                 Step::More
             }
-            Reading::Stream(watch, held, size) => {
+            Reading::Stream(watch, held) => {
                 let begun = watch.push(&data);
-                *size += data.len();
-                held.push_back(data);
+                held.push(data);
                 match begun {
                     Begun::Error(view) | Begun::Spoilt(view) => self.error_in_stream(view),
                     Begun::Yes => self.commit(),
-                    Begun::No | Begun::Over if *size > self.hold => {
+                    Begun::No | Begun::Over if held.len() > self.hold => {
                         failed(Error::codec("too much came before the answer began"))
                     }
                     Begun::No | Begun::Over => Step::More,
@@ -185,7 +183,7 @@ impl Gather {
     fn commit(&mut self) -> Step {
         let nothing = Reading::Failure(StatusCode::OK, BytesMut::new());
         match std::mem::replace(&mut self.reading, nothing) {
-            Reading::Stream(watch, held, _) => Step::Stream(watch, held),
+            Reading::Stream(watch, held) => Step::Stream(watch, held),
             _ => Step::More,
         }
     }
@@ -232,7 +230,7 @@ fn judge(protocol: Protocol, operation: Operation, bytes: &Bytes) -> Result<Usag
         return Err(error_in_document(protocol, bytes));
     }
     let members = json::members(bytes, keys(protocol, operation)).ok();
-    let Some(members) = members.filter(|_| std::str::from_utf8(bytes).is_ok()) else {
+    let Some(members) = members.filter(|_| is_utf8(bytes)) else {
         return Err(Failure::Error(Error::codec("the upstream's answer is not JSON")));
     };
     let value = |span: &Option<json::Span>| bytes.get(span.clone()?).filter(|value| *value != b"null");

@@ -16,6 +16,7 @@
 mod body;
 mod future;
 mod gather;
+mod pieces;
 mod watch;
 
 #[cfg(test)]
